@@ -1,0 +1,111 @@
+//! An append: a group of streams, and all that must change with them or not at all.
+use crate::{Metadata, Position, Slot, StreamId, Version};
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use uuid::Uuid;
+
+/// The largest payload of one event, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
+/// The most events one append may hold.
+pub const MAX_EVENTS_PER_APPEND: usize = 2_000;
+
+/// One member of a batch: all of it is committed, or none.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub shop: String,
+    /// Shared by every event of the append. `metadata.command_id` is the append's identity: sent twice, it is written once.
+    pub metadata: Metadata,
+    pub streams: Vec<StreamAppend>,
+    pub claims: Vec<Claim>,
+    pub balances: Vec<BalanceChange>,
+    pub timers: Vec<TimerChange>,
+    pub vault: Vec<VaultEntry>,
+    /// When given, the append is refused unless this owner still holds the slot.
+    pub fence: Option<Fence>,
+}
+
+/// What one stream is expected to be, and what is added to it. Without events the stream is only read: its version is checked.
+/// A stream may appear once in an append.
+#[derive(Clone, Debug)]
+pub struct StreamAppend {
+    pub stream: StreamId,
+    pub expected: Expected,
+    pub events: Vec<NewEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The stream has exactly this many events; `Version::NONE`: it must not exist.
+    Exact(Version),
+    Any,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub event_type: Cow<'static, str>,
+    pub schema_version: i16,
+    pub payload: Box<RawValue>,
+    /// Within its append, events take their positions by this rank, then by the order given: causes before effects across streams.
+    pub rank: u16,
+}
+
+/// Makes `(scope, key)` unique for ever: idempotency keys, order refs, receipt refs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub scope: String,
+    pub key: String,
+    /// Who holds it, for example an order's id.
+    pub holder: String,
+    /// What was asked for under this key, to tell a repeat from a reuse.
+    pub fingerprint: Option<[u8; 32]>,
+}
+
+/// A guarded counter. The change is refused when the account would end below `floor`.
+/// Each change's floor applies to the account's value after all of this append's changes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceChange {
+    pub account: String,
+    pub delta: i64,
+    /// `None`: no floor for this change (goods in, a release).
+    pub floor: Option<i64>,
+}
+
+/// A timer of a stream; its slot is `slot_of(stream.id)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimerChange {
+    /// Sets it, or moves it.
+    Set {
+        stream: StreamId,
+        name: Cow<'static, str>,
+        due_at: DateTime<Utc>,
+    },
+    Clear {
+        stream: StreamId,
+        name: Cow<'static, str>,
+    },
+}
+
+/// Personal data of one subject (an order), sealed under its person's key. See `vault`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultEntry {
+    pub subject: Uuid,
+    pub person: Uuid,
+    pub sealed: Vec<u8>,
+}
+
+/// Who appends by virtue of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub slot: Slot,
+    pub epoch: i64,
+}
+
+/// A committed append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Positions of its first and last event; they are consecutive.
+    pub first: Position,
+    pub last: Position,
+    pub recorded_at: DateTime<Utc>,
+}

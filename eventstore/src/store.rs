@@ -1,0 +1,84 @@
+//! The port of the event store. Implementations: `sql` (PostgreSQL) and `memory`, under one contract suite.
+use crate::{
+    Append, AppendError, Appended, Incarnation, Log, Position, ReadError, RecordedEvent, Slot, StreamId, TakenClaim,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// The store of one log.
+#[async_trait]
+pub trait EventStore: Send + Sync + std::fmt::Debug {
+    fn log(&self) -> Log;
+
+    /// Appends all or nothing; answers after the commit. Appends that wait at the same time share one commit.
+    /// The same `command_id` again answers what was written the first time, when its streams expect `Exact` versions.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+
+    /// All streams that share this id, in position order: for an order, its whole history.
+    async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// Events after `after`, in position order, at most `limit`. Empty at the head; never a gap.
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    async fn head(&self) -> Result<LogHead, ReadError>;
+
+    /// A watch of the head as this process knows it: moved by its own appends at once, by others' through `NOTIFY`.
+    fn watch_head(&self) -> tokio::sync::watch::Receiver<Position>;
+
+    async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError>;
+
+    /// Balances of the accounts that exist.
+    async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError>;
+
+    /// Every account whose name begins with `prefix`, by name, after `after`, at most `limit`.
+    async fn list_balances(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, i64)>, ReadError>;
+
+    /// Timers of these slots, soonest first, after (`due_at`, id) `after`, at most `limit`.
+    async fn timers(
+        &self,
+        slots: &[Slot],
+        after: Option<(DateTime<Utc>, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Timer>, ReadError>;
+
+    /// Moves timers outside of an append (a retry's due time). A timer that is gone stays gone.
+    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError>;
+
+    /// Takes the slots that are free, expired or ours, for `ttl`; answers those now held. The epoch rises when the owner changes.
+    async fn take_leases(
+        &self,
+        slots: &[Slot],
+        owner: Uuid,
+        ttl: std::time::Duration,
+    ) -> Result<Vec<Lease>, AppendError>;
+
+    /// Frees what this owner holds, at a graceful stop.
+    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError>;
+
+    /// The sealed personal data of a subject: (person, sealed bytes).
+    async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError>;
+}
+
+pub type ClaimRecord = TakenClaim;
+
+/// How far the log has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogHead {
+    pub incarnation: Incarnation,
+    pub position: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    pub stream: StreamId,
+    pub name: String,
+    pub due_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub slot: Slot,
+    pub epoch: i64,
+    pub expires_at: DateTime<Utc>,
+}

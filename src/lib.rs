@@ -1,0 +1,2 @@
+//! The parts of the `waybill` binary: composition, embedded servers, the command line.
+pub mod embedded;
