@@ -1,1 +1,2 @@
 //! sagas
+pub mod participants;
