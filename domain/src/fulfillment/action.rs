@@ -1,0 +1,146 @@
+//! What the saga asks of the world, and what the world answers.
+use super::Step;
+use crate::{
+    Amount, Currency, LocationCode,
+    location::LocationMode,
+    order::{Reservation, Shortage},
+    shipment::Label,
+};
+use chrono::{DateTime, Utc};
+
+/// What is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Act(Action),
+    /// Moves that need nobody: `react` to [`Reply::Nothing`] makes them.
+    Advance,
+    Wait(WaitingOn),
+    /// Completed, or cancelled and clean.
+    Ended,
+}
+
+/// One call of a participant. Each is answered by a [`Reply`]; the same action again carries the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Take these from what is free, all or nothing.
+    Reserve {
+        lines: Vec<Reservation>,
+    },
+    Authorize {
+        key: String,
+        amount: Amount,
+        currency: Currency,
+    },
+    /// Without an id: block the forward call under its key, whether or not it arrived.
+    VoidAuthorization {
+        key: String,
+        forward_key: String,
+        authorization_id: Option<String>,
+    },
+    BuyLabel {
+        key: String,
+    },
+    VoidLabel {
+        key: String,
+        forward_key: String,
+        label_id: Option<String>,
+    },
+    Capture {
+        key: String,
+        authorization_id: String,
+        amount: Amount,
+        currency: Currency,
+    },
+}
+
+impl Action {
+    pub fn step(&self) -> Step {
+        match self {
+            Action::Reserve { .. } => Step::ReserveStock,
+            Action::Authorize { .. } | Action::VoidAuthorization { .. } => Step::AuthorizePayment,
+            Action::BuyLabel { .. } | Action::VoidLabel { .. } => Step::Ship,
+            Action::Capture { .. } => Step::CapturePayment,
+        }
+    }
+
+    /// The idempotency key; stock is taken by the append itself and needs none.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Action::Reserve { .. } => None,
+            Action::Authorize { key, .. }
+            | Action::VoidAuthorization { key, .. }
+            | Action::BuyLabel { key }
+            | Action::VoidLabel { key, .. }
+            | Action::Capture { key, .. } => Some(key),
+        }
+    }
+}
+
+/// A definite answer, or that there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nobody answered anything: look again at what has happened meanwhile.
+    Nothing,
+    Reserved,
+    OutOfStock {
+        shortages: Vec<Shortage>,
+    },
+    Authorized {
+        authorization_id: String,
+        amount: Amount,
+        expires_at: DateTime<Utc>,
+    },
+    /// The authorization is undone, or can no longer come to be.
+    AuthorizationVoided,
+    LabelBought(Label),
+    LabelVoided,
+    Captured {
+        capture_id: String,
+        amount: Amount,
+    },
+    /// A definite no to the current action.
+    Refused {
+        code: String,
+    },
+    /// No definite answer so far; it is being tried again under the same key. `cause`: `unavailable` or `unknown_outcome`.
+    Unanswered {
+        cause: String,
+    },
+    /// The step's whole budget of retries is used up.
+    Exhausted,
+}
+
+/// What `react` may know besides the history.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub now: DateTime<Utc>,
+    /// Where this shop's goods lie, and how that location works today.
+    pub location: LocationCode,
+    pub location_mode: LocationMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WaitingOn {
+    Inventory,
+    Payment,
+    Shipping,
+    /// Staff of a MANUAL location.
+    Warehouse,
+    /// A person: the saga is paused.
+    Operator,
+    /// A build that knows the definition the saga began with.
+    Definition,
+}
+
+impl WaitingOn {
+    pub const fn name(self) -> &'static str {
+        match self {
+            WaitingOn::Inventory => "inventory",
+            WaitingOn::Payment => "payment",
+            WaitingOn::Shipping => "shipping",
+            WaitingOn::Warehouse => "warehouse",
+            WaitingOn::Operator => "operator",
+            WaitingOn::Definition => "definition",
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What belongs to the saga alone. What it does to the order, its money and its goods stands in their streams.
+use super::Step;
+use crate::{event::events, order::CancelReason};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+events! {
+    /// The saga's own stream.
+    SagaEvent in Saga {
+        SagaStarted = 1,
+        StepRetrying = 1,
+        SagaPaused = 1,
+        RetryRequested = 1,
+        CompensationStarted = 1,
+        SagaCompleted = 1,
+        SagaCompensated = 1,
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SagaStarted {
+    /// Always `fulfillment` here.
+    pub saga: String,
+    /// The saga keeps the definition it began with.
+    pub definition_version: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Forward,
+    Compensate,
+}
+
+impl Direction {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Forward => "forward",
+            Direction::Compensate => "compensate",
+        }
+    }
+}
+
+/// A participant could not be reached or did not answer; the step goes on being tried under the same key. Recorded once an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRetrying {
+    pub step: Step,
+    pub direction: Direction,
+    pub attempt: u32,
+    /// `unavailable` or `unknown_outcome`.
+    pub cause: String,
+    /// The step's total budget of retries runs from here.
+    pub since: DateTime<Utc>,
+}
+
+/// It needs a person: an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SagaPaused {
+    pub step: Step,
+    pub direction: Direction,
+    pub attempt: u32,
+    /// For example `capture_declined` or `retries_exhausted`.
+    pub cause: String,
+    /// The participant gave a definite answer: the next try is a new attempt under a new key.
+    pub definite: bool,
+}
+
+/// An operator lets it try again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryRequested {
+    pub note_id: Option<Uuid>,
+}
+
+/// From here on what was done is undone, in reverse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompensationStarted {
+    pub reason: CancelReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SagaCompleted {}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SagaCompensated {}

@@ -1,0 +1,161 @@
+//! The fulfillment saga, version 1: a pure state machine over an order's whole history.
+//!
+//! | step                   | action                       | undo                                  | waits on          | expected |
+//! |------------------------|------------------------------|---------------------------------------|-------------------|----------|
+//! | `reserve_stock`        | take the balances            | `StockReleased`                       | inventory         | 10 s     |
+//! | `authorize_payment`    | authorize the total          | void, by id or under the forward key  | payment           | 30 s     |
+//! | `release_to_warehouse` | `FulfillmentReleased`        | `FulfillmentRecalled`                 | –                 | –        |
+//! | `ship` (the pivot)     | AUTO: buy a label; MANUAL: – | void the label, by id or forward key  | shipping, warehouse | 30 s, a day |
+//! | `capture_payment`      | capture the total            | – (only forward from the pivot)       | payment           | 30 s     |
+//! | `complete`             | `OrderCompleted`             | –                                     | –                 | –        |
+//!
+//! Nothing to pay: `authorize_payment` and `capture_payment` are not there. Before the pivot a definite no, or a cancel, starts
+//! compensation, which undoes in reverse; after it the saga only goes forward, and a definite no pauses it for a person.
+//!
+//! A step that a cancel interrupts may have acted unseen, so compensation blocks it under its forward key before anything
+//! earlier is undone. Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
+mod action;
+mod event;
+mod next;
+mod react;
+mod status;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Context, Next, Reply, WaitingOn};
+pub use event::*;
+pub use react::Misfit;
+pub use status::{OrderStatus, SagaState};
+pub use step::Step;
+
+use crate::{
+    Decider, Event, OrderId,
+    order::{CancelReason, Order, Outcome},
+    payment::Payment,
+    shipment::Shipment,
+};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The definition a new saga begins with.
+pub const DEFINITION_VERSION: u32 = 1;
+
+/// An order's whole history, folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fulfillment {
+    pub order: Order,
+    pub payment: Payment,
+    pub shipment: Shipment,
+    pub saga: Saga,
+}
+
+/// What the saga's own events amount to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saga {
+    pub definition_version: Option<u32>,
+    pub compensating: Option<CancelReason>,
+    pub paused: Option<SagaPaused>,
+    pub retrying: Option<Retrying>,
+    /// How often each step was given a new attempt, beyond the first.
+    attempts: BTreeMap<(Step, bool), u32>,
+    pub ended: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retrying {
+    pub step: Step,
+    pub direction: Direction,
+    pub attempt: u32,
+    pub cause: String,
+    pub since: DateTime<Utc>,
+}
+
+impl Saga {
+    /// The attempt a step is at, from 1. It rises only when a person lets it try again after a definite no.
+    pub fn attempt(&self, step: Step, direction: Direction) -> u32 {
+        1 + self.attempts.get(&(step, direction == Direction::Compensate)).copied().unwrap_or(0)
+    }
+}
+
+impl Fulfillment {
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Fulfillment {
+        let mut fulfillment = Fulfillment::default();
+        for event in events {
+            fulfillment.evolve(event);
+        }
+        fulfillment
+    }
+
+    pub fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Order(event) => Order::evolve(&mut self.order, event),
+            Event::Payment(event) => Payment::evolve(&mut self.payment, event),
+            Event::Shipment(event) => Shipment::evolve(&mut self.shipment, event),
+            Event::Saga(event) => self.saga.evolve(event),
+            Event::Stock(_) | Event::Location(_) => {}
+        }
+        // Whatever moved the order on has ended the wait for an answer.
+        if !matches!(event, Event::Saga(_)) && self.saga.retrying.as_ref().is_some_and(|r| r.step != self.step()) {
+            self.saga.retrying = None;
+        }
+    }
+
+    /// The key of an action: the same for every retry, so that a participant acts once.
+    pub fn key(&self, order: OrderId, step: Step, direction: Direction) -> String {
+        let attempt = self.saga.attempt(step, direction);
+        format!("{}/{}/{}/1/{attempt}", order.saga(), step.name(), direction.name())
+    }
+
+    /// An operator lets a paused saga try again: the event, or `None` when it is not paused.
+    pub fn request_retry(&self, note_id: Option<Uuid>) -> Option<Event> {
+        self.saga.paused.as_ref().map(|_| RetryRequested { note_id }.into())
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.order.outcome.is_some()
+    }
+
+    pub fn is_completed(&self) -> bool {
+        self.order.outcome == Some(Outcome::Completed)
+    }
+}
+
+impl Saga {
+    fn evolve(&mut self, event: &SagaEvent) {
+        match event {
+            SagaEvent::SagaStarted(event) => self.definition_version = Some(event.definition_version),
+            SagaEvent::StepRetrying(event) => {
+                self.retrying = Some(Retrying {
+                    step: event.step,
+                    direction: event.direction,
+                    attempt: event.attempt,
+                    cause: event.cause.clone(),
+                    since: event.since,
+                });
+            }
+            SagaEvent::SagaPaused(event) => {
+                self.retrying = None;
+                self.paused = Some(event.clone());
+            }
+            SagaEvent::RetryRequested(_) => {
+                if let Some(paused) = self.paused.take()
+                    && paused.definite
+                {
+                    *self.attempts.entry((paused.step, paused.direction == Direction::Compensate)).or_default() += 1;
+                }
+            }
+            SagaEvent::CompensationStarted(event) => {
+                self.compensating = Some(event.reason);
+                self.paused = None;
+                self.retrying = None;
+            }
+            SagaEvent::SagaCompleted(_) | SagaEvent::SagaCompensated(_) => {
+                self.ended = true;
+                self.retrying = None;
+                self.paused = None;
+            }
+        }
+    }
+}

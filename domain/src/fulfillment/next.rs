@@ -1,0 +1,197 @@
+//! Where the saga stands, and what it asks for next. Moves that need nobody (`Internal`) are made by `react` in the same append.
+use super::{Action, DEFINITION_VERSION, Direction, Fulfillment, Next, Step, WaitingOn};
+use crate::{
+    Amount, LocationCode, OrderId,
+    location::{self, LocationMode},
+    order::{CancelReason, OrderPlaced, Reservation, Stock},
+    payment::Payment,
+};
+
+/// A move that needs no participant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Internal {
+    StartCompensation(CancelReason),
+    Release,
+    Recall,
+    ReleaseStock,
+    Cancel(CancelReason),
+    Complete,
+}
+
+pub(super) enum Move {
+    Internal(Internal),
+    External(Next),
+}
+
+impl Fulfillment {
+    /// What to do now. Pure: asked twice, it answers the same.
+    pub fn next(&self, order: OrderId) -> Next {
+        match self.next_move(order) {
+            Move::Internal(_) => Next::Advance,
+            Move::External(next) => next,
+        }
+    }
+
+    /// The step the saga is at; while it compensates, the step that it undoes.
+    pub fn step(&self) -> Step {
+        if self.has_ended() {
+            return Step::Complete;
+        }
+        match self.compensation() {
+            Some(step) => step,
+            None => self.forward_step(),
+        }
+    }
+
+    fn forward_step(&self) -> Step {
+        match &self.order.stock {
+            Stock::Unreserved | Stock::Refused => return Step::ReserveStock,
+            Stock::Released | Stock::Reserved(_) => {}
+        }
+        match () {
+            () if self.must_pay() && matches!(self.payment, Payment::None | Payment::Declined { .. }) => {
+                Step::AuthorizePayment
+            }
+            () if self.shipment.released.is_none() => Step::ReleaseToWarehouse,
+            () if !self.shipment.is_shipped() => Step::Ship,
+            () if self.must_pay() && self.payment.captured() == Amount::ZERO => Step::CapturePayment,
+            () => Step::Complete,
+        }
+    }
+
+    /// What is still to be undone, the latest first; `None` when the saga goes forward.
+    fn compensation(&self) -> Option<Step> {
+        self.saga.compensating?;
+        Some(match () {
+            () if self.label_may_be_bought() => Step::Ship,
+            () if self.shipment.released.is_some() && !self.shipment.recalled => Step::ReleaseToWarehouse,
+            () if self.money_may_be_held() => Step::AuthorizePayment,
+            () => Step::ReserveStock,
+        })
+    }
+
+    fn label_may_be_bought(&self) -> bool {
+        let auto = self.shipment.released.as_ref().is_some_and(|released| released.mode == LocationMode::Auto);
+        auto && !self.shipment.recalled && !self.shipment.label_voided
+    }
+
+    fn money_may_be_held(&self) -> bool {
+        let reserved = matches!(self.order.stock, Stock::Reserved(_));
+        self.must_pay() && reserved && matches!(self.payment, Payment::None | Payment::Authorized(_))
+    }
+
+    /// There is something to pay.
+    pub fn must_pay(&self) -> bool {
+        self.order.placed.as_ref().is_some_and(|placed| placed.total > Amount::ZERO)
+    }
+
+    pub(super) fn next_move(&self, order: OrderId) -> Move {
+        let Some(placed) = &self.order.placed else {
+            return Move::External(Next::Wait(WaitingOn::Definition));
+        };
+        if self.saga.ended || self.has_ended() {
+            return Move::External(Next::Ended);
+        }
+        if self.saga.definition_version.is_some_and(|version| version != DEFINITION_VERSION) {
+            return Move::External(Next::Wait(WaitingOn::Definition));
+        }
+        if self.saga.compensating.is_none() && self.order.cancel_requested && !self.shipment.has_left() {
+            return Move::Internal(Internal::StartCompensation(CancelReason::Requested));
+        }
+        if self.saga.paused.is_some() {
+            return Move::External(Next::Wait(WaitingOn::Operator));
+        }
+        match self.saga.compensating {
+            Some(reason) => self.next_undo(order, reason),
+            None => self.next_forward(order, placed),
+        }
+    }
+
+    fn next_forward(&self, order: OrderId, placed: &OrderPlaced) -> Move {
+        let key = |step| self.key(order, step, Direction::Forward);
+        Move::External(Next::Act(match self.forward_step() {
+            Step::ReserveStock => Action::Reserve { lines: reservations(placed) },
+            Step::AuthorizePayment => Action::Authorize {
+                key: key(Step::AuthorizePayment),
+                amount: placed.total,
+                currency: placed.currency.clone(),
+            },
+            Step::ReleaseToWarehouse => return Move::Internal(Internal::Release),
+            Step::Ship => match &self.shipment.released {
+                Some(released) if released.mode == LocationMode::Auto => Action::BuyLabel { key: key(Step::Ship) },
+                _ => return Move::External(Next::Wait(WaitingOn::Warehouse)),
+            },
+            Step::CapturePayment => match self.payment.authorization() {
+                Some(authorization) => Action::Capture {
+                    key: key(Step::CapturePayment),
+                    authorization_id: authorization.id.clone(),
+                    amount: placed.total,
+                    currency: placed.currency.clone(),
+                },
+                None => return Move::External(Next::Wait(WaitingOn::Operator)),
+            },
+            Step::Complete => return Move::Internal(Internal::Complete),
+        }))
+    }
+
+    fn next_undo(&self, order: OrderId, reason: CancelReason) -> Move {
+        let key = |step, direction| self.key(order, step, direction);
+        Move::External(Next::Act(match self.compensation() {
+            Some(Step::Ship) => Action::VoidLabel {
+                key: key(Step::Ship, Direction::Compensate),
+                forward_key: key(Step::Ship, Direction::Forward),
+                label_id: self.shipment.label.as_ref().map(|label| label.label_id.clone()),
+            },
+            Some(Step::ReleaseToWarehouse) => return Move::Internal(Internal::Recall),
+            Some(Step::AuthorizePayment) => Action::VoidAuthorization {
+                key: key(Step::AuthorizePayment, Direction::Compensate),
+                forward_key: key(Step::AuthorizePayment, Direction::Forward),
+                authorization_id: self.payment.authorization().map(|authorization| authorization.id.clone()),
+            },
+            _ if matches!(self.order.stock, Stock::Reserved(_)) => return Move::Internal(Internal::ReleaseStock),
+            _ => return Move::Internal(Internal::Cancel(reason)),
+        }))
+    }
+
+    /// Who is waited for, and `None` once it has ended.
+    pub fn waiting_on(&self, order: OrderId) -> Option<WaitingOn> {
+        match self.next_move(order) {
+            Move::External(Next::Ended) => None,
+            Move::External(Next::Wait(waiting_on)) => Some(waiting_on),
+            Move::External(Next::Act(action)) => Some(match action {
+                Action::Reserve { .. } => WaitingOn::Inventory,
+                Action::Authorize { .. } | Action::VoidAuthorization { .. } | Action::Capture { .. } => {
+                    WaitingOn::Payment
+                }
+                Action::BuyLabel { .. } | Action::VoidLabel { .. } => WaitingOn::Shipping,
+            }),
+            // Made in the next append; nobody outside is waited for.
+            Move::Internal(_) | Move::External(Next::Advance) => None,
+        }
+    }
+
+    /// The steps still to be taken (or, while it compensates, still to be undone), the current one first.
+    pub fn remaining_steps(&self) -> Vec<Step> {
+        if self.has_ended() {
+            return vec![];
+        }
+        let current = self.step();
+        let there = |step: &Step| self.must_pay() || !step.needs_payment();
+        if self.saga.compensating.is_some() {
+            return Step::ALL.into_iter().rev().filter(|step| *step <= current).filter(there).collect();
+        }
+        Step::ALL.into_iter().filter(|step| *step >= current).filter(there).collect()
+    }
+}
+
+pub(super) fn reservations(placed: &OrderPlaced) -> Vec<Reservation> {
+    let lines = placed.lines.iter();
+    let line = |line: &crate::order::OrderLine| Reservation {
+        line_id: line.line_id.clone(),
+        sku: line.sku.clone(),
+        location: LocationCode::from(location::MAIN),
+        lot: None,
+        quantity: line.quantity,
+    };
+    lines.map(line).collect()
+}

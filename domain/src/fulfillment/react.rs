@@ -1,0 +1,259 @@
+//! Turns an answer into events: what the answer means, and every move after it that needs nobody, for one append.
+use super::next::{Internal, Move};
+use super::{
+    CompensationStarted, Context, DEFINITION_VERSION, Direction, Fulfillment, Reply, SagaCompensated, SagaCompleted,
+    SagaPaused, SagaStarted, Step, StepRetrying,
+};
+use crate::{
+    Amount, Decider, Event, OrderId,
+    order::{self, CancelReason, Order, OrderPlaced},
+    payment::{
+        self, AuthorizationVoided, CaptureDeclined, CapturedCharge, CapturedLine, Payment, PaymentAuthorized,
+        PaymentCaptured, PaymentDeclined,
+    },
+    shipment::{self, FulfillmentLine, FulfillmentReleased, LabelVoided, Parcel, Shipment},
+};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The answer does not fit what has happened: a fault of ours, and nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Misfit {
+    #[error("the order is not placed")]
+    NotPlaced,
+    #[error(transparent)]
+    Order(#[from] order::Rejection),
+    #[error(transparent)]
+    Payment(#[from] payment::Rejection),
+    #[error(transparent)]
+    Shipment(#[from] shipment::Rejection),
+    #[error("nothing waits for this answer at step {}", .0.name())]
+    Unexpected(Step),
+}
+
+impl Fulfillment {
+    /// The events that an answer causes, in order; none when nothing changes. The answer may be late: a cancel may have come between.
+    pub fn react(&self, id: OrderId, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit> {
+        let placed = self.order.placed.clone().ok_or(Misfit::NotPlaced)?;
+        let mut run = Run { id, placed, context, state: self.clone(), events: Vec::with_capacity(4) };
+        if self.has_ended() {
+            return Ok(vec![]);
+        }
+        if self.saga.definition_version.is_none() {
+            run.emit(SagaStarted { saga: "fulfillment".to_owned(), definition_version: DEFINITION_VERSION });
+        }
+        run.answer(reply)?;
+        run.advance()?;
+        // Having started is worth writing down only beside something that happened.
+        let only_started = run.events.len() == 1 && self.saga.definition_version.is_none();
+        Ok(if only_started { vec![] } else { run.events })
+    }
+}
+
+struct Run<'a> {
+    id: OrderId,
+    placed: Arc<OrderPlaced>,
+    context: &'a Context,
+    state: Fulfillment,
+    events: Vec<Event>,
+}
+
+impl Run<'_> {
+    fn emit(&mut self, event: impl Into<Event>) {
+        let event = event.into();
+        self.state.evolve(&event);
+        self.events.push(event);
+    }
+
+    fn order(&mut self, command: order::Command) -> Result<(), Misfit> {
+        Order::decide(&self.state.order, command)?.into_iter().for_each(|event| self.emit(event));
+        Ok(())
+    }
+
+    fn payment(&mut self, command: payment::Command) -> Result<(), Misfit> {
+        Payment::decide(&self.state.payment, command)?.into_iter().for_each(|event| self.emit(event));
+        Ok(())
+    }
+
+    fn shipment(&mut self, command: shipment::Command) -> Result<(), Misfit> {
+        Shipment::decide(&self.state.shipment, command)?.into_iter().for_each(|event| self.emit(event));
+        Ok(())
+    }
+
+    fn key(&self, step: Step, direction: Direction) -> String {
+        self.state.key(self.id, step, direction)
+    }
+
+    fn direction(&self) -> Direction {
+        if self.state.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward }
+    }
+
+    fn answer(&mut self, reply: Reply) -> Result<(), Misfit> {
+        match reply {
+            Reply::Nothing => Ok(()),
+            Reply::Reserved => {
+                let lines = super::next::reservations(&self.placed);
+                self.order(order::Command::RecordReservation { lines })
+            }
+            Reply::OutOfStock { shortages } => {
+                self.order(order::Command::RecordShortage { shortages })?;
+                self.compensate(CancelReason::OutOfStock);
+                Ok(())
+            }
+            Reply::Authorized { authorization_id, amount, expires_at } => {
+                let key = self.key(Step::AuthorizePayment, Direction::Forward);
+                let currency = self.placed.currency.clone();
+                self.payment(payment::Command::RecordAuthorization(PaymentAuthorized {
+                    key,
+                    authorization_id,
+                    amount,
+                    currency,
+                    expires_at,
+                }))
+            }
+            Reply::AuthorizationVoided => {
+                let key = self.key(Step::AuthorizePayment, Direction::Compensate);
+                let authorization_id = self.state.payment.authorization().map(|authorization| authorization.id.clone());
+                self.payment(payment::Command::RecordVoid(AuthorizationVoided { key, authorization_id }))
+            }
+            Reply::LabelBought(label) if self.is_interrupted() => self.shipment(shipment::Command::RecordLabel(label)),
+            Reply::LabelBought(label) => {
+                let parcel = Parcel {
+                    weight_grams: None,
+                    carrier: Some(label.carrier),
+                    tracking_number: Some(label.tracking_number),
+                    label_id: Some(label.label_id),
+                };
+                self.shipment(shipment::Command::Ship { lines: None, parcels: vec![parcel] })
+            }
+            Reply::LabelVoided => {
+                let key = self.key(Step::Ship, Direction::Compensate);
+                let label_id = self.state.shipment.label.as_ref().map(|label| label.label_id.clone());
+                self.shipment(shipment::Command::RecordLabelVoid(LabelVoided { key, label_id }))
+            }
+            Reply::Captured { capture_id, amount } => self.captured(capture_id, amount),
+            Reply::Refused { code } => self.refused(code),
+            Reply::Unanswered { cause } => {
+                self.unanswered(cause);
+                Ok(())
+            }
+            Reply::Exhausted => {
+                self.pause("retries_exhausted".to_owned(), false);
+                Ok(())
+            }
+        }
+    }
+
+    /// A cancel came between the question and its answer.
+    fn is_interrupted(&self) -> bool {
+        self.state.saga.compensating.is_some() || (self.state.order.cancel_requested && !self.state.shipment.has_left())
+    }
+
+    fn captured(&mut self, capture_id: String, amount: Amount) -> Result<(), Misfit> {
+        let authorization = self.state.payment.authorization().ok_or(Misfit::Unexpected(Step::CapturePayment))?;
+        let event = PaymentCaptured {
+            key: self.key(Step::CapturePayment, Direction::Forward),
+            capture_id,
+            authorization_id: authorization.id.clone(),
+            amount,
+            currency: self.placed.currency.clone(),
+            lines: self
+                .placed
+                .lines
+                .iter()
+                .map(|line| CapturedLine { line_id: line.line_id.clone(), amount: line.line_total })
+                .collect(),
+            charges: self
+                .placed
+                .charges
+                .iter()
+                .map(|charge| CapturedCharge {
+                    charge_id: charge.charge_id,
+                    amount: charge.signed(self.placed.prices_include_tax),
+                })
+                .collect(),
+        };
+        self.payment(payment::Command::RecordCapture(event))
+    }
+
+    /// A definite no. Before the pivot, going forward, it means compensation; anywhere else a person is needed.
+    fn refused(&mut self, code: String) -> Result<(), Misfit> {
+        match (self.direction(), self.state.step()) {
+            (Direction::Forward, Step::AuthorizePayment) => {
+                let key = self.key(Step::AuthorizePayment, Direction::Forward);
+                let reason = if code == "fraud" { CancelReason::Fraud } else { CancelReason::PaymentDeclined };
+                self.payment(payment::Command::RecordDecline(PaymentDeclined { key, code }))?;
+                self.compensate(reason);
+            }
+            (Direction::Forward, Step::Ship) => self.compensate(CancelReason::Undeliverable),
+            (Direction::Forward, Step::CapturePayment) => {
+                let key = self.key(Step::CapturePayment, Direction::Forward);
+                self.payment(payment::Command::RecordCaptureDecline(CaptureDeclined { key, code }))?;
+                self.pause("capture_declined".to_owned(), true);
+            }
+            (Direction::Forward, step) => return Err(Misfit::Unexpected(step)),
+            (Direction::Compensate, _) => self.pause(code, true),
+        }
+        Ok(())
+    }
+
+    fn compensate(&mut self, reason: CancelReason) {
+        if self.state.saga.compensating.is_none() {
+            self.emit(CompensationStarted { reason });
+        }
+    }
+
+    fn unanswered(&mut self, cause: String) {
+        let (step, direction) = (self.state.step(), self.direction());
+        let attempt = self.state.saga.attempt(step, direction);
+        let known = self.state.saga.retrying.as_ref();
+        if known.is_some_and(|r| (r.step, r.direction, r.attempt) == (step, direction, attempt)) {
+            return;
+        }
+        self.emit(StepRetrying { step, direction, attempt, cause, since: self.context.now });
+    }
+
+    fn pause(&mut self, cause: String, definite: bool) {
+        let (step, direction) = (self.state.step(), self.direction());
+        let attempt = self.state.saga.attempt(step, direction);
+        self.emit(SagaPaused { step, direction, attempt, cause, definite });
+    }
+
+    /// Every move that needs nobody.
+    fn advance(&mut self) -> Result<(), Misfit> {
+        while let Move::Internal(internal) = self.state.next_move(self.id) {
+            match internal {
+                Internal::StartCompensation(reason) => self.compensate(reason),
+                Internal::Release => self.release()?,
+                Internal::Recall => self.shipment(shipment::Command::Recall)?,
+                Internal::ReleaseStock => self.order(order::Command::ReleaseStock)?,
+                Internal::Cancel(reason) => {
+                    self.order(order::Command::Cancel { reason })?;
+                    self.emit(SagaCompensated {});
+                }
+                Internal::Complete => {
+                    self.order(order::Command::Complete)?;
+                    self.emit(SagaCompleted {});
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Misfit> {
+        let lines = self.placed.lines.iter().map(|line| FulfillmentLine {
+            line_id: line.line_id.clone(),
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+        });
+        let event = FulfillmentReleased {
+            fulfillment_id: self.id.fulfillment(),
+            location: self.context.location.clone(),
+            mode: self.context.location_mode,
+            lines: lines.collect(),
+            ship_by: self.placed.promise.as_ref().and_then(|promise| promise.ship_by),
+            priority: self.placed.priority,
+        };
+        self.shipment(shipment::Command::Release(event))
+    }
+}

@@ -1,0 +1,55 @@
+//! The steps, in order, and how long each is expected to take.
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    ReserveStock,
+    AuthorizePayment,
+    ReleaseToWarehouse,
+    /// The pivot.
+    Ship,
+    CapturePayment,
+    Complete,
+}
+
+impl Step {
+    pub const ALL: [Step; 6] = [
+        Step::ReserveStock,
+        Step::AuthorizePayment,
+        Step::ReleaseToWarehouse,
+        Step::Ship,
+        Step::CapturePayment,
+        Step::Complete,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Step::ReserveStock => "reserve_stock",
+            Step::AuthorizePayment => "authorize_payment",
+            Step::ReleaseToWarehouse => "release_to_warehouse",
+            Step::Ship => "ship",
+            Step::CapturePayment => "capture_payment",
+            Step::Complete => "complete",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Step> {
+        Step::ALL.into_iter().find(|step| step.name() == name)
+    }
+
+    /// There only when there is something to pay.
+    pub const fn needs_payment(self) -> bool {
+        matches!(self, Step::AuthorizePayment | Step::CapturePayment)
+    }
+
+    /// How long it takes when all is well; one that waits longer is flagged.
+    pub const fn expected(self) -> Duration {
+        match self {
+            Step::ReserveStock | Step::ReleaseToWarehouse | Step::Complete => Duration::from_secs(10),
+            Step::AuthorizePayment | Step::CapturePayment => Duration::from_secs(30),
+            Step::Ship => Duration::from_secs(24 * 3600),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Identities. An order, its fulfillment and its saga share one UUIDv7 and differ in the prefix (`ord_`, `ful_`, `sag_`), so
+//! that each is found from the others without a look-up.
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use thiserror::Error;
+use uuid::Uuid;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not an id of the form {prefix}_ and 32 hexadecimal digits")]
+pub struct InvalidId {
+    prefix: &'static str,
+}
+
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                text.strip_prefix(concat!($prefix, "_"))
+                    .filter(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+                    .and_then(|hex| Uuid::try_parse(hex).ok())
+                    .map($name)
+                    .ok_or(InvalidId { prefix: $prefix })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+prefixed_id!(
+    /// `ord_` and 32 hexadecimal digits: a UUIDv7.
+    OrderId,
+    "ord"
+);
+prefixed_id!(
+    /// The goods of an order at one location: `ful_` and 32 hexadecimal digits.
+    FulfillmentId,
+    "ful"
+);
+prefixed_id!(
+    /// The saga of an order: `sag_` and 32 hexadecimal digits.
+    SagaId,
+    "sag"
+);
+
+impl OrderId {
+    pub fn saga(self) -> SagaId {
+        SagaId(self.0)
+    }
+
+    pub fn fulfillment(self) -> FulfillmentId {
+        FulfillmentId(self.0)
+    }
+}
+
+impl SagaId {
+    pub fn order(self) -> OrderId {
+        OrderId(self.0)
+    }
+}
+
+impl FulfillmentId {
+    pub fn order(self) -> OrderId {
+        OrderId(self.0)
+    }
+}
+
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                $name(text.to_owned())
+            }
+        }
+    };
+}
+
+text_newtype!(
+    /// A stock keeping unit of a shop's own catalogue: 1 to 255 characters.
+    Sku
+);
+text_newtype!(
+    /// A line of an order, unique within it: 1 to 255 characters.
+    LineId
+);
+text_newtype!(
+    /// Where goods lie, for example `main`.
+    LocationCode
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_it_was_written() {
+        let id = OrderId(Uuid::from_u128(0x0192_3456_789a_7bcd_8000_0000_0000_0001));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.saga().order(), id);
+    }
+
+    #[test]
+    fn an_id_of_another_kind_or_shape_is_refused() {
+        for text in [
+            "",
+            "ord_",
+            "sag_0192345678",
+            "0192",
+            "ord_zz92345678 9a7bcd8000000000000001",
+            "ord_019234567-9a7bcd8000000000000001",
+        ] {
+            assert!(text.parse::<OrderId>().is_err(), "{text}");
+        }
+    }
+}
