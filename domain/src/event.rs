@@ -10,6 +10,7 @@ use serde::{Deserializer, Serialize};
 use thiserror::Error;
 
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "events are few and short-lived; a box would cost an allocation each")]
 pub enum Event {
     Order(OrderEvent),
     Payment(PaymentEvent),

@@ -1,0 +1,217 @@
+//! One order's history as read, and the append that carries it on.
+//!
+//! Every append made here expects the exact version of every stream of the order, written or only read: what was decided on
+//! stale knowledge is never written. Balances follow from the events; nobody else moves them.
+use chrono::{DateTime, Utc};
+use domain::{Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
+use eventstore::{
+    Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Metadata, NewEvent, Position,
+    ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
+};
+use std::{borrow::Cow, collections::BTreeMap};
+use thiserror::Error;
+
+/// The timer that says an order's saga is under way. Set when the order is placed, cleared when the saga ends.
+pub const SAGA_TIMER: &str = "saga";
+
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// This build can't read what is recorded.
+    #[error("event {position} of {order}: {message}")]
+    Undecodable { order: OrderId, position: Position, message: String },
+    #[error("an event can't be written as JSON: {0}")]
+    Unencodable(#[from] serde_json::Error),
+}
+
+#[derive(Clone, Debug)]
+pub struct History {
+    pub order: OrderId,
+    /// Empty before the first event.
+    pub shop: String,
+    pub fulfillment: Fulfillment,
+    /// The last event's position.
+    pub position: Position,
+    /// When the last event was recorded.
+    pub updated_at: Option<DateTime<Utc>>,
+    versions: BTreeMap<StreamKind, Version>,
+}
+
+/// What is appended to an order besides its events.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    pub claims: Vec<Claim>,
+    pub timers: Vec<TimerChange>,
+    pub vault: Vec<VaultEntry>,
+    pub fence: Option<Fence>,
+}
+
+/// Reads a recorded event back into the domain's terms.
+pub fn decode(recorded: &RecordedEvent) -> Result<Event, HistoryError> {
+    Event::decode(&recorded.stream.kind, &recorded.event_type, recorded.schema_version, &*recorded.payload).map_err(
+        |error| HistoryError::Undecodable {
+            order: OrderId(recorded.stream.id),
+            position: recorded.position,
+            message: error.to_string(),
+        },
+    )
+}
+
+/// Writes an event of the domain as the store takes it.
+pub fn encode(event: &Event, rank: usize) -> Result<NewEvent, HistoryError> {
+    Ok(NewEvent {
+        event_type: Cow::Borrowed(event.event_type()),
+        schema_version: event.schema_version(),
+        payload: serde_json::value::to_raw_value(event)?,
+        rank: u16::try_from(rank).unwrap_or(u16::MAX),
+    })
+}
+
+impl History {
+    pub fn new(order: OrderId, shop: impl Into<String>) -> History {
+        History {
+            order,
+            shop: shop.into(),
+            fulfillment: Fulfillment::default(),
+            position: Position::ZERO,
+            updated_at: None,
+            versions: BTreeMap::new(),
+        }
+    }
+
+    /// `None` when there is no such order.
+    pub async fn load(store: &dyn EventStore, order: OrderId) -> Result<Option<History>, HistoryError> {
+        let events = store.read_streams(order.0).await?;
+        let Some(first) = events.first() else { return Ok(None) };
+        let mut history = History::new(order, first.shop.clone());
+        for event in &events {
+            history.apply(event)?;
+        }
+        Ok(Some(history))
+    }
+
+    /// Takes in an event read from the store. One that was seen already changes nothing; `false` says that one before it is missing.
+    pub fn apply(&mut self, recorded: &RecordedEvent) -> Result<bool, HistoryError> {
+        let Some(kind) = StreamKind::from_name(&recorded.stream.kind) else {
+            decode(recorded)?;
+            return Ok(true);
+        };
+        let version = self.version(kind);
+        if recorded.version <= version {
+            return Ok(true);
+        }
+        if recorded.version != version.next() {
+            return Ok(false);
+        }
+        self.fulfillment.evolve(&decode(recorded)?);
+        self.versions.insert(kind, recorded.version);
+        self.position = self.position.max(recorded.position);
+        self.updated_at = self.updated_at.max(Some(recorded.recorded_at));
+        Ok(true)
+    }
+
+    /// How many events a stream of this order holds.
+    pub fn version(&self, kind: StreamKind) -> Version {
+        self.versions.get(&kind).copied().unwrap_or_default()
+    }
+
+    pub fn stream(&self, kind: StreamKind) -> StreamId {
+        StreamId::new(self.order.0, kind.name())
+    }
+
+    /// The append of these events: positions in the order given, balances as they follow from the events, and, when the order
+    /// ends with them, the saga's timer cleared.
+    pub fn append(&self, events: &[Event], metadata: Metadata, change: Change) -> Result<Append, HistoryError> {
+        let mut streams: Vec<_> = StreamKind::OF_ORDER
+            .into_iter()
+            .map(|kind| StreamAppend {
+                stream: self.stream(kind),
+                expected: Expected::Exact(self.version(kind)),
+                events: vec![],
+            })
+            .collect();
+        for (rank, event) in events.iter().enumerate() {
+            let kind = event.stream_kind();
+            if let Some(stream) = streams.iter_mut().find(|stream| stream.stream.kind == kind.name()) {
+                stream.events.push(encode(event, rank)?);
+            }
+        }
+        let Change { claims, mut timers, vault, fence } = change;
+        let ends = |event: &Event| {
+            use domain::order::OrderEvent::{OrderCancelled, OrderCompleted};
+            matches!(event, Event::Order(OrderCancelled(_) | OrderCompleted(_)))
+        };
+        if events.iter().any(ends) {
+            timers.push(TimerChange::Clear { stream: self.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER) });
+        }
+        Ok(Append {
+            shop: self.shop.clone(),
+            metadata,
+            streams,
+            claims,
+            balances: balance_changes(&self.shop, events),
+            timers,
+            vault,
+            fence,
+        })
+    }
+
+    /// Appends, and carries this history on by what was written. After an error it is as it was.
+    pub async fn commit(
+        &mut self,
+        store: &dyn EventStore,
+        events: &[Event],
+        metadata: Metadata,
+        change: Change,
+    ) -> Result<Appended, CommitError> {
+        let appended = store.append(self.append(events, metadata, change)?).await?;
+        for event in events {
+            self.fulfillment.evolve(event);
+            let kind = event.stream_kind();
+            self.versions.insert(kind, self.version(kind).next());
+        }
+        self.position = appended.last;
+        self.updated_at = Some(appended.recorded_at);
+        Ok(appended)
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum CommitError {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+/// What these events take from or give back to what is free, one change an account: reservations and negative adjustments
+/// may not go below 0; receipts, releases and found goods have no floor.
+pub fn balance_changes(shop: &str, events: &[Event]) -> Vec<BalanceChange> {
+    use domain::{order::OrderEvent, stock::StockEvent};
+    let mut changes: BTreeMap<String, i64> = BTreeMap::new();
+    let mut add = |account: String, delta: i64| *changes.entry(account).or_default() += delta;
+    for event in events {
+        match event {
+            Event::Order(OrderEvent::StockReserved(reserved)) => {
+                for line in &reserved.lines {
+                    add(stock::account(shop, &line.location, &line.sku), -line.quantity);
+                }
+            }
+            Event::Order(OrderEvent::StockReleased(released)) => {
+                for line in &released.lines {
+                    add(stock::account(shop, &line.location, &line.sku), line.quantity);
+                }
+            }
+            Event::Stock(StockEvent::StockReceived(received)) => {
+                add(stock::account(shop, &received.location, &received.sku), received.quantity);
+            }
+            Event::Stock(StockEvent::StockAdjusted(adjusted)) => {
+                add(stock::account(shop, &adjusted.location, &adjusted.sku), adjusted.delta);
+            }
+            _ => {}
+        }
+    }
+    let change = |(account, delta): (String, i64)| BalanceChange { account, delta, floor: (delta < 0).then_some(0) };
+    changes.into_iter().filter(|(_, delta)| *delta != 0).map(change).collect()
+}
