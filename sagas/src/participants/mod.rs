@@ -12,14 +12,35 @@
 //! May not touch: the event store, the domain. The types here are plain; the runner converts.
 
 mod amount;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
 mod error;
+mod fault;
+mod http;
+#[cfg(test)]
+mod in_process_tests;
+mod ledger;
 pub mod payment;
 pub mod shipping;
+mod switch;
 
+use std::future::Future;
 use std::time::Duration;
 
 pub use amount::{Amount, AmountError};
 pub use error::StepError;
+pub use fault::Fault;
+pub use http::TransportError;
+pub use ledger::{Entry, Kind, OpenError};
+pub use switch::Mode;
 
 /// How long one call to a participant may take, unless the settings say otherwise.
 pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// A simulator's answer, or unknown when it takes longer than `limit`.
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Fault>> + Send) -> Result<T, StepError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(StepError::from),
+        Err(_) => Err(StepError::unknown(format!("no answer within {limit:?}"))),
+    }
+}

@@ -1,0 +1,320 @@
+//! The ledger's file: lines of JSON, appended only, and an `fdatasync` that many callers share.
+//!
+//! Invariants:
+//! - one process at a time: the file is locked while it is open;
+//! - [`Journal::durable`] returns only after the record is on disk. One writer thread takes whatever has gathered, writes it
+//!   as one batch and syncs once, so a hundred callers cost one sync;
+//! - each batch begins with a line `{"batch":OFFSET}` of its own offset. A batch is written only after the one before was
+//!   synced: a broken line with a batch mark behind it is therefore damage and the file is not opened; a broken line
+//!   with none is the tail of a crash, was never answered, and is cut off;
+//! - after a failed write nothing is accepted any more: what is on disk is no longer known.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+/// What may wait for the disk; past it calls are turned away before they act.
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a ledger's file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the ledger {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// A line in its midst can't be read.
+    #[error("the ledger {} is damaged at byte {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the bad line begins.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file system says no.
+    #[error("the ledger {} can't be opened", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// The disk failed; what was acknowledged before is safe, nothing more is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken;
+
+/// Whether a record may be appended now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    Full,
+    Broken,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    durable: u64,
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// Records handed over since the beginning of the file.
+    records: u64,
+    closing: bool,
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open ledger file, or none at all ([`Journal::volatile`]).
+#[derive(Debug)]
+pub(super) struct Journal {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// A journal that keeps nothing: every record counts as durable at once.
+    pub(super) fn volatile() -> Self {
+        let (_, progress) = watch::channel(Progress { durable: u64::MAX, broken: false });
+        Self { shared: Arc::new(Shared::new(0)), progress, writer: None }
+    }
+
+    /// Opens or creates the file and hands each record's line to `replay`, in order. Blocks.
+    pub(super) fn open(path: &Path, mut replay: impl FnMut(&[u8]) -> Result<(), String>) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
+            TryLockError::Error(source) => io(source),
+        })?;
+        let read = read(&file, &mut replay).map_err(io)?;
+        if let Some((offset, reason)) = read.damage {
+            return Err(OpenError::Damaged { path: path.to_owned(), offset, reason });
+        }
+        file.set_len(read.end).and_then(|()| file.sync_all()).map_err(io)?;
+        sync_folder_of(path).map_err(io)?;
+        file.seek(SeekFrom::End(0)).map_err(io)?;
+
+        let shared = Arc::new(Shared::new(read.records));
+        let (sender, progress) = watch::channel(Progress { durable: read.records, broken: false });
+        let writer = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || write_batches(&shared, &sender, file, read.end)
+            })
+            .map_err(io)?;
+        Ok(Self { shared, progress, writer: Some(writer) })
+    }
+
+    /// Whether [`Journal::append`] may be called; the caller's own lock keeps others from taking the room in between.
+    pub(super) fn room(&self) -> Room {
+        let waiting = self.shared.lock();
+        match () {
+            () if waiting.broken => Room::Broken,
+            () if waiting.bytes.len() > MAX_WAITING_BYTES => Room::Full,
+            () => Room::Free,
+        }
+    }
+
+    /// Hands a record over, newline included. The n-th record ever is durable once [`Journal::durable`]`(n)` returns.
+    pub(super) fn append(&self, line: &[u8]) {
+        if self.writer.is_none() {
+            return;
+        }
+        let mut waiting = self.shared.lock();
+        waiting.bytes.extend_from_slice(line);
+        waiting.records += 1;
+        drop(waiting);
+        self.shared.wake.notify_one();
+    }
+
+    /// Returns when the first `records` records are on disk.
+    pub(super) async fn durable(&self, records: u64) -> Result<(), Broken> {
+        if self.progress.borrow().durable >= records {
+            return Ok(());
+        }
+        let mut progress = self.progress.clone();
+        match progress.wait_for(|p| p.broken || p.durable >= records).await {
+            Ok(p) if p.durable >= records => Ok(()),
+            _ => Err(Broken),
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.wake.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // It ends after the batch in hand; a panic there has already been reported by the thread itself.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn new(records: u64) -> Self {
+        Self {
+            waiting: Mutex::new(Waiting { bytes: Vec::new(), records, closing: false, broken: false }),
+            wake: Condvar::new(),
+        }
+    }
+}
+
+fn write_batches(shared: &Shared, progress: &watch::Sender<Progress>, mut file: File, mut offset: u64) {
+    let mut batch = Vec::new();
+    loop {
+        let records = {
+            let mut waiting = shared.lock();
+            while waiting.bytes.is_empty() && !waiting.closing {
+                waiting = shared.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            if waiting.bytes.is_empty() {
+                return;
+            }
+            mem::swap(&mut waiting.bytes, &mut batch);
+            waiting.records
+        };
+        let mark = format!("{{\"batch\":{offset}}}\n");
+        let written = file.write_all(mark.as_bytes()).and_then(|()| file.write_all(&batch)).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            tracing::error!(%error, "the ledger can't be written; nothing more is accepted");
+            shared.lock().broken = true;
+            progress.send_modify(|p| p.broken = true);
+            return;
+        }
+        offset += (mark.len() + batch.len()) as u64;
+        batch.clear();
+        progress.send_modify(|p| p.durable = records);
+    }
+}
+
+struct Read {
+    records: u64,
+    /// Where the readable part ends.
+    end: u64,
+    /// A line that can't be read although later batches were written.
+    damage: Option<(u64, String)>,
+}
+
+fn read(file: &File, replay: &mut impl FnMut(&[u8]) -> Result<(), String>) -> io::Result<Read> {
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
+    let (mut records, mut offset, mut line) = (0, 0_u64, Vec::new());
+    let mut broken: Option<(u64, String)> = None;
+    loop {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line)? as u64;
+        if length == 0 {
+            break;
+        }
+        let is_mark = line == format!("{{\"batch\":{offset}}}\n").as_bytes();
+        if is_mark && broken.is_some() {
+            return Ok(Read { records, end: offset, damage: broken });
+        }
+        if broken.is_none() && !is_mark {
+            let outcome = if line.ends_with(b"\n") { replay(&line) } else { Err("no end of line".to_owned()) };
+            match outcome {
+                Ok(()) => records += 1,
+                Err(reason) => broken = Some((offset, reason)),
+            }
+        }
+        offset += length;
+    }
+    Ok(Read { records, end: broken.map_or(offset, |(at, _)| at), damage: None })
+}
+
+/// A new file's name is durable only once its folder is.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Journal, OpenError};
+
+    fn lines(path: &std::path::Path) -> Result<Vec<String>, OpenError> {
+        let mut seen = Vec::new();
+        let parse = |line: &[u8]| {
+            let value: serde_json::Value = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+            seen.push(value.to_string());
+            Ok(())
+        };
+        Journal::open(path, parse)?;
+        Ok(seen)
+    }
+
+    #[tokio::test]
+    async fn a_tail_that_a_crash_tore_is_cut_off_and_writing_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        for (n, torn) in [(0_u64, &b"{\"n\":"[..]), (1, b"\0\0\0\0\n"), (2, b"{\"batch\":7}\n{\"x"), (3, b"")] {
+            let journal = Journal::open(&path, |_| Ok(())).unwrap();
+            journal.append(format!("{{\"n\":{n}}}\n").as_bytes());
+            journal.durable(n + 1).await.unwrap();
+            drop(journal);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes.extend_from_slice(torn);
+            fs::write(&path, bytes).unwrap();
+            // A mark with another offset than its own is no mark, only a line that the reader of records refuses.
+            let expected: Vec<_> = (0..=n).map(|n| format!("{{\"n\":{n}}}")).collect();
+            let seen: Vec<_> = lines(&path).unwrap().into_iter().filter(|l| !l.contains("batch")).collect();
+            assert_eq!(seen, expected);
+            let journal = Journal::open(&path, |l| if l.starts_with(b"{\"n\"") { Ok(()) } else { Err("odd".into()) }).unwrap();
+            drop(journal);
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_before_a_later_batch_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let journal = Journal::open(&path, |_| Ok(())).unwrap();
+        for n in 1..=2 {
+            journal.append(b"{\"n\":1}\n");
+            journal.durable(n).await.unwrap();
+        }
+        drop(journal);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[12] = b'?';
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(lines(&path), Err(OpenError::Damaged { offset: 12, .. })), "the first record begins at byte 12");
+    }
+
+    #[test]
+    fn a_ledger_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let first = Journal::open(&path, |_| Ok(())).unwrap();
+        assert!(matches!(Journal::open(&path, |_| Ok(())), Err(OpenError::InUse(_))));
+        drop(first);
+        Journal::open(&path, |_| Ok(())).unwrap();
+    }
+}

@@ -1,0 +1,311 @@
+//! A provider's ledger: what each idempotency key led to, what acted in order, and which keys are blocked.
+//!
+//! A simulator brings its own books ([`Books`]) and decides by them; the ledger makes a decision once for each key, writes it
+//! down, and answers only when it is on disk. The books are rebuilt from the file at the start.
+//!
+//! Invariants:
+//! - deciding, recording and changing the books happen under one lock, so a key acts at most once and no other call comes between;
+//! - nothing is answered, queried or listed before it is durable;
+//! - refusals are remembered under their key and are no ledger entries; neither are blocked keys;
+//! - entries are numbered from 1 without holes, in the order in which they acted.
+
+mod entry;
+mod journal;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use entry::{Entry, Kind};
+pub(super) use entry::{Answer, Call, fingerprint};
+use entry::Record;
+use journal::{Journal, Room};
+pub use journal::OpenError;
+
+use super::fault::Fault;
+use crate::participants::Amount;
+
+/// Calls of one key that failed on purpose are counted for so many keys at most; past it they are turned away uncounted.
+const MAX_STUMBLING_KEYS: usize = 65_536;
+
+/// What a participant's call brings about.
+pub(super) trait Fact: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The ledger entry, when it acted.
+    fn acted(&self) -> Option<(Kind, &Amount)>;
+    /// The key that it blocks, when it is a tombstone.
+    fn blocks(&self) -> Option<&str>;
+}
+
+/// A provider's books: folded from its facts, never changed otherwise.
+pub(super) trait Books: Default + Send + 'static {
+    type Fact: Fact;
+    fn apply(&mut self, key: &str, fact: &Self::Fact);
+}
+
+/// A decision against a call, remembered under its key.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// What is known of a key.
+pub(super) enum Known<F> {
+    Nothing,
+    InProgress,
+    Answered(Answer<F>),
+}
+
+/// A decided call. `first` is the one that decided it; its repeats only read.
+pub(super) struct Settled<F> {
+    pub(super) fact: F,
+    pub(super) first: bool,
+}
+
+/// The books as a decision sees them.
+pub(super) struct View<'a, B: Books> {
+    pub(super) books: &'a B,
+    pub(super) now: DateTime<Utc>,
+    state: &'a State<B>,
+}
+
+impl<B: Books> View<'_, B> {
+    /// What another key led to.
+    pub(super) fn fact_of(&self, key: &str) -> Option<&B::Fact> {
+        match self.state.record_of(key).map(|(_, record)| &record.answer) {
+            Some(Answer::Done(fact)) => Some(fact),
+            _ => None,
+        }
+    }
+}
+
+struct State<B: Books> {
+    books: B,
+    records: Vec<Record<B::Fact>>,
+    by_key: HashMap<Arc<str>, usize>,
+    /// Indices into `records`: the entry with number n is at n − 1.
+    acted: Vec<usize>,
+    blocked: HashSet<String>,
+    running: HashSet<String>,
+    stumbles: HashMap<String, u32>,
+}
+
+impl<B: Books> State<B> {
+    fn new() -> Self {
+        Self {
+            books: B::default(),
+            records: Vec::new(),
+            by_key: HashMap::new(),
+            acted: Vec::new(),
+            blocked: HashSet::new(),
+            running: HashSet::new(),
+            stumbles: HashMap::new(),
+        }
+    }
+
+    fn record_of(&self, key: &str) -> Option<(usize, &Record<B::Fact>)> {
+        self.by_key.get(key).and_then(|index| Some((*index, self.records.get(*index)?)))
+    }
+
+    fn take(&mut self, record: Record<B::Fact>) {
+        if let Answer::Done(fact) = &record.answer {
+            self.books.apply(&record.key, fact);
+            if fact.acted().is_some() {
+                self.acted.push(self.records.len());
+            }
+            if let Some(forward_key) = fact.blocks() {
+                self.blocked.insert(forward_key.to_owned());
+            }
+        }
+        self.by_key.insert(Arc::clone(&record.key), self.records.len());
+        self.records.push(record);
+    }
+}
+
+/// A provider's ledger over books `B`.
+pub(super) struct Ledger<B: Books> {
+    state: Mutex<State<B>>,
+    journal: Journal,
+}
+
+impl<B: Books> Ledger<B> {
+    /// A ledger that lasts as long as the process, for tests and measurements.
+    pub(super) fn volatile() -> Self {
+        Self { state: Mutex::new(State::new()), journal: Journal::volatile() }
+    }
+
+    /// Opens or creates the ledger in a file of its own. Blocks while it reads.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let mut state = State::new();
+        let journal = Journal::open(path, |line| {
+            let record: Record<B::Fact> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            if state.by_key.contains_key(&record.key) {
+                return Err(format!("the key {} a second time", record.key));
+            }
+            state.take(record);
+            Ok(())
+        })?;
+        Ok(Self { state: Mutex::new(state), journal })
+    }
+
+    /// Decides a call, or finds what was decided; returns when that is durable.
+    pub(super) async fn settle(
+        &self,
+        call: &Call<'_>,
+        decide: impl FnOnce(&View<'_, B>) -> Result<B::Fact, Refusal>,
+    ) -> Result<Settled<B::Fact>, Fault> {
+        let (answer, durable_at, first) = self.settle_now(call, decide)?;
+        self.durable(durable_at).await?;
+        match answer {
+            Answer::Done(fact) => Ok(Settled { fact, first }),
+            Answer::Refused { code, message } => Err(Fault::Refused { code, message }),
+        }
+    }
+
+    fn settle_now(
+        &self,
+        call: &Call<'_>,
+        decide: impl FnOnce(&View<'_, B>) -> Result<B::Fact, Refusal>,
+    ) -> Result<(Answer<B::Fact>, u64, bool), Fault> {
+        let mut state = self.lock();
+        if let Some((index, record)) = state.record_of(call.key) {
+            if record.fingerprint != call.fingerprint {
+                return Err(Fault::refused("key_reused", "the idempotency key was used for another request"));
+            }
+            return Ok((record.answer.clone(), index as u64 + 1, false));
+        }
+        if state.blocked.contains(call.key) {
+            return Ok((blocked(), state.records.len() as u64, false));
+        }
+        if !call.owns_key && state.running.contains(call.key) {
+            return Err(Fault::InProgress);
+        }
+        match self.journal.room() {
+            Room::Free => {}
+            Room::Full => return Err(Fault::unavailable("too much waits for the disk")),
+            Room::Broken => return Err(broken()),
+        }
+        let now = Utc::now().trunc_subsecs(6);
+        let answer = match decide(&View { books: &state.books, now, state: &state }) {
+            Ok(fact) => Answer::Done(fact),
+            Err(refusal) => Answer::Refused { code: refusal.code.to_owned(), message: refusal.message },
+        };
+        let record = Record {
+            key: Arc::from(call.key),
+            fingerprint: call.fingerprint,
+            reference: call.reference.to_owned(),
+            at: now,
+            answer: answer.clone(),
+        };
+        let mut line = serde_json::to_vec(&record).map_err(|error| Fault::Failed(error.to_string()))?;
+        line.push(b'\n');
+        self.journal.append(&line);
+        state.stumbles.remove(call.key);
+        state.take(record);
+        Ok((answer, state.records.len() as u64, true))
+    }
+
+    /// What is known of a key; durable when it returns.
+    pub(super) async fn known(&self, key: &str) -> Result<Known<B::Fact>, Fault> {
+        let (known, durable_at) = {
+            let state = self.lock();
+            match state.record_of(key) {
+                Some((index, record)) => (Known::Answered(record.answer.clone()), index as u64 + 1),
+                None if state.blocked.contains(key) => (Known::Answered(blocked()), state.records.len() as u64),
+                None if state.running.contains(key) => (Known::InProgress, 0),
+                None => (Known::Nothing, 0),
+            }
+        };
+        self.durable(durable_at).await?;
+        Ok(known)
+    }
+
+    /// Reads the books; what was read is durable when it returns.
+    pub(super) async fn look<T>(&self, read: impl FnOnce(&B) -> T) -> Result<T, Fault> {
+        let (value, durable_at) = {
+            let state = self.lock();
+            (read(&state.books), state.records.len() as u64)
+        };
+        self.durable(durable_at).await?;
+        Ok(value)
+    }
+
+    /// Whether a call with this key has nothing to wait for: it was decided or blocked.
+    pub(super) fn is_decided(&self, key: &str) -> bool {
+        let state = self.lock();
+        state.by_key.contains_key(key) || state.blocked.contains(key)
+    }
+
+    /// Marks a key as being worked on until the mark is dropped; `None` when it already is.
+    pub(super) fn run(self: &Arc<Self>, key: &str) -> Option<Running<B>> {
+        self.lock().running.insert(key.to_owned()).then(|| Running { ledger: Arc::clone(self), key: key.to_owned() })
+    }
+
+    /// Counts one more failure on purpose for a key that has not acted; false when it has failed `times` times already.
+    pub(super) fn stumbles(&self, key: &str, times: u32) -> bool {
+        let mut state = self.lock();
+        if state.stumbles.len() >= MAX_STUMBLING_KEYS && !state.stumbles.contains_key(key) {
+            return times > 0;
+        }
+        let count = state.stumbles.entry(key.to_owned()).or_default();
+        *count += 1;
+        *count <= times
+    }
+
+    /// The number of the last entry.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.lock().acted.len() as u64
+    }
+
+    /// Up to `limit` entries with numbers above `after`; durable when it returns.
+    pub(super) async fn entries(&self, after: u64, limit: usize) -> Result<Vec<Entry>, Fault> {
+        let (page, durable_at) = {
+            let state = self.lock();
+            let skip = usize::try_from(after).unwrap_or(usize::MAX);
+            let indices = state.acted.iter().enumerate().skip(skip).take(limit);
+            let page: Vec<Entry> = indices.filter_map(|(n, index)| state.records.get(*index)?.entry(n as u64 + 1)).collect();
+            let last = state.acted.get(skip..).and_then(|rest| rest.get(..limit.min(rest.len()))?.last());
+            (page, last.map_or(0, |index| *index as u64 + 1))
+        };
+        self.durable(durable_at).await?;
+        Ok(page)
+    }
+
+    async fn durable(&self, records: u64) -> Result<(), Fault> {
+        self.journal.durable(records).await.map_err(|_| broken())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A key that is being worked on.
+pub(super) struct Running<B: Books> {
+    ledger: Arc<Ledger<B>>,
+    key: String,
+}
+
+impl<B: Books> Drop for Running<B> {
+    fn drop(&mut self) {
+        self.ledger.lock().running.remove(&self.key);
+    }
+}
+
+fn broken() -> Fault {
+    Fault::Failed("the ledger can't be written".to_owned())
+}
+
+fn blocked<F>() -> Answer<F> {
+    Answer::Refused { code: "voided".to_owned(), message: "the key was blocked by a void before it acted".to_owned() }
+}

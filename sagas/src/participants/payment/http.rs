@@ -1,0 +1,67 @@
+//! The payment port over HTTP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::Url;
+
+use super::{
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest, VoidRequest, Voided,
+};
+use crate::participants::StepError;
+use crate::participants::http::{Transport, TransportError};
+
+/// A payment provider at a URL.
+#[derive(Debug, Clone)]
+pub struct HttpPayment {
+    transport: Transport,
+    authorizations: Url,
+    captures: Url,
+    voids: Url,
+    refunds: Url,
+}
+
+impl HttpPayment {
+    /// A client of the provider at `base`, as `http://127.0.0.1:9001`. A call that takes longer than `limit` is given up: its
+    /// outcome is unknown. Clones share one pool of connections.
+    ///
+    /// # Errors
+    /// When `base` is no HTTP URL, or TLS can't be set up.
+    pub fn new(base: &str, limit: Duration) -> Result<Self, TransportError> {
+        let transport = Transport::new(base, limit)?;
+        Ok(Self {
+            authorizations: transport.endpoint(&["v1", "authorizations"])?,
+            captures: transport.endpoint(&["v1", "captures"])?,
+            voids: transport.endpoint(&["v1", "voids"])?,
+            refunds: transport.endpoint(&["v1", "refunds"])?,
+            transport,
+        })
+    }
+}
+
+#[async_trait]
+impl PaymentPort for HttpPayment {
+    fn key_lifetime(&self) -> Option<Duration> {
+        None
+    }
+
+    async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
+        self.transport.act(&self.authorizations, &request.key, request).await
+    }
+
+    async fn capture(&self, request: &CaptureRequest) -> Result<Capture, StepError> {
+        self.transport.act(&self.captures, &request.key, request).await
+    }
+
+    async fn void(&self, request: &VoidRequest) -> Result<Voided, StepError> {
+        self.transport.act(&self.voids, &request.key, request).await
+    }
+
+    async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError> {
+        self.transport.act(&self.refunds, &request.key, request).await
+    }
+
+    async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
+        self.transport.find(&["v1", "operations", key]).await
+    }
+}

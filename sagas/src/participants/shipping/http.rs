@@ -1,0 +1,65 @@
+//! The shipping port over HTTP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::Url;
+
+use super::{
+    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking, VoidLabelRequest,
+};
+use crate::participants::StepError;
+use crate::participants::http::{Transport, TransportError};
+
+/// A carrier at a URL.
+#[derive(Debug, Clone)]
+pub struct HttpShipping {
+    transport: Transport,
+    rates: Url,
+    labels: Url,
+    voids: Url,
+}
+
+impl HttpShipping {
+    /// A client of the carrier at `base`, as `http://127.0.0.1:9002`. A call that takes longer than `limit` is given up: its
+    /// outcome is unknown. Clones share one pool of connections.
+    ///
+    /// # Errors
+    /// When `base` is no HTTP URL, or TLS can't be set up.
+    pub fn new(base: &str, limit: Duration) -> Result<Self, TransportError> {
+        let transport = Transport::new(base, limit)?;
+        Ok(Self {
+            rates: transport.endpoint(&["v1", "rates"])?,
+            labels: transport.endpoint(&["v1", "labels"])?,
+            voids: transport.endpoint(&["v1", "voids"])?,
+            transport,
+        })
+    }
+}
+
+#[async_trait]
+impl ShippingPort for HttpShipping {
+    fn key_lifetime(&self) -> Option<Duration> {
+        None
+    }
+
+    async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError> {
+        self.transport.ask(&self.rates, request).await
+    }
+
+    async fn label(&self, request: &LabelRequest) -> Result<Label, StepError> {
+        self.transport.act(&self.labels, &request.key, request).await
+    }
+
+    async fn void_label(&self, request: &VoidLabelRequest) -> Result<LabelVoided, StepError> {
+        self.transport.act(&self.voids, &request.key, request).await
+    }
+
+    async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError> {
+        self.transport.find(&["v1", "labels", label_id]).await
+    }
+
+    async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
+        self.transport.find(&["v1", "operations", key]).await
+    }
+}
