@@ -18,6 +18,8 @@ mod error;
 mod fault;
 mod http;
 #[cfg(test)]
+mod http_tests;
+#[cfg(test)]
 mod in_process_tests;
 mod ledger;
 pub mod payment;

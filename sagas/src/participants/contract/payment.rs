@@ -327,10 +327,9 @@ pub async fn a_restart_keeps_every_answer_and_a_torn_tail_is_dropped<H: PaymentH
         assert_eq!(refusal(port.authorize(&authorize("late", "tok_ok")).await)?, "voided");
         assert_eq!(port.query("torn").await?, None);
         assert_eq!(harness.entries().await?, before);
-        let key = format!("over {round}").replace(' ', "-");
-        assert_eq!(refusal(port.capture(&capture(&key, &held.authorization_id, 100)).await)?, "exceeds_authorized");
-        let key = format!("decline-{round}");
-        assert_eq!(refusal(port.capture(&capture(&key, &other.authorization_id, 100)).await)?, "capture_declined");
+        let (over, decline) = (format!("over-{round}"), format!("decline-{round}"));
+        assert_eq!(refusal(port.capture(&capture(&over, &held.authorization_id, 100)).await)?, "exceeds_authorized");
+        assert_eq!(refusal(port.capture(&capture(&decline, &other.authorization_id, 100)).await)?, "capture_declined");
         drop(port);
         harness.stop().await?;
     }
@@ -388,8 +387,7 @@ pub async fn a_provider_that_is_down_did_not_act<H: PaymentHarness>(ledger: &Pat
     port.authorize(&authorize("a", "tok_ok")).await?;
     harness.control(Mode::Ok).await?;
     assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize]);
-    harness.stop().await?;
-    Ok(())
+    harness.stop().await
 }
 
 /// See the name.

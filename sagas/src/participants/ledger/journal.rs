@@ -308,6 +308,22 @@ mod tests {
         assert!(matches!(lines(&path), Err(OpenError::Damaged { offset: 12, .. })), "the first record begins at byte 12");
     }
 
+    #[tokio::test]
+    async fn records_that_wait_together_share_a_sync() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let journal = Journal::open(&path, |_| Ok(())).unwrap();
+        for _ in 0..10_000 {
+            journal.append(b"{\"n\":1}\n");
+        }
+        journal.durable(10_000).await.unwrap();
+        drop(journal);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.matches("{\"n\":1}\n").count(), 10_000);
+        let syncs = text.matches("batch").count();
+        assert!(syncs < 2_000, "{syncs} syncs");
+    }
+
     #[test]
     fn a_ledger_has_one_writer() {
         let folder = tempfile::tempdir().unwrap();
