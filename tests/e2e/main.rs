@@ -1,3 +1,4 @@
 //! The end-to-end tests: one binary, one module a subject.
 
+mod architecture;
 mod participants;

@@ -1,0 +1,119 @@
+//! How commands reach a running server: its address, the key, and a client that outlasts a lost connection.
+use crate::{config::Settings, embedded::data_dir};
+use anyhow::{Context, Result, bail};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+/// How long a lost connection, or a server that says 503, is tried again.
+pub const RETRY_FOR: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than any `Prefer: wait` that we send.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The keys of `DATA_DIR/dev-keys.json`, one a role.
+#[derive(Clone, Debug, Deserialize, serde::Serialize)]
+pub struct DevKeys {
+    pub shop: String,
+    pub warehouse: String,
+    pub support: String,
+    pub operator: String,
+}
+
+pub const DEV_KEYS: &str = "dev-keys.json";
+
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+impl Client {
+    /// Finds the server by `WAYBILL_HTTP_ADDR`, else by `DATA_DIR/run.json`; without `WAYBILL_KEY` takes the key that `pick` chooses.
+    pub fn find(settings: &Settings, pick: fn(DevKeys) -> String) -> Result<Client> {
+        let running = data_dir::read_run_json(&settings.data_dir)?.and_then(|run| run.http);
+        let base = match running {
+            Some(base) if !settings.http_addr_given => base,
+            _ => format!("http://{}", settings.http_addr),
+        };
+        let key = match &settings.key {
+            Some(key) => key.clone(),
+            None => {
+                let path = settings.data_dir.join(DEV_KEYS);
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("there is no key: set WAYBILL_KEY, or start `waybill up` ({})", path.display()))?;
+                pick(serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?)
+            }
+        };
+        crate::tls::install_crypto_provider();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .tcp_nodelay(true)
+            .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Client { http, base, key })
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
+    }
+
+    /// Sends what `build` makes until it is answered: a lost connection, 409 in flight, 429 and 503 are tried again for 30 s.
+    /// Safe because every write of ours carries an idempotency key.
+    pub async fn send(&self, build: impl Fn(&Client) -> RequestBuilder) -> Result<Response> {
+        let started = Instant::now();
+        loop {
+            let outcome = build(self).send().await;
+            let again = match &outcome {
+                Ok(response) => {
+                    let in_flight = response.status() == StatusCode::CONFLICT
+                        && response.headers().contains_key(reqwest::header::RETRY_AFTER);
+                    in_flight
+                        || matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+                }
+                Err(error) => !error.is_builder(),
+            };
+            if !again || started.elapsed() >= RETRY_FOR {
+                return outcome.with_context(|| format!("no answer from {} for {} s", self.base, RETRY_FOR.as_secs()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Fails at once, in one line, when there is no server or the key is not good for `path`.
+    pub async fn check(&self, path: &str) -> Result<()> {
+        let response = self.send(|client| client.request(Method::GET, path)).await?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                bail!("{} refuses the key ({})", self.base, response.status())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error answer, RFC 9457.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    pub code: String,
+    pub detail: String,
+    pub errors: Vec<Fault>,
+    pub order_id: Option<String>,
+    pub same_body: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, serde::Serialize)]
+pub struct Fault {
+    pub path: String,
+    pub code: String,
+    pub message: String,
+}

@@ -1,0 +1,71 @@
+//! The file to import: lines of JSON or rows of CSV, plain or gzipped, read as a stream.
+use anyhow::{Context, Result, bail};
+use flate2::read::MultiGzDecoder;
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Orders,
+    Stock,
+}
+
+#[derive(Debug)]
+pub(super) struct Input {
+    path: PathBuf,
+    pub(super) kind: Kind,
+    /// Of the file as it lies on the disk.
+    pub(super) bytes: u64,
+}
+
+impl Input {
+    pub(super) fn open(path: &Path) -> Result<Input> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let kind = match name.strip_suffix(".gz").unwrap_or(name).rsplit('.').next() {
+            Some("csv") => Kind::Stock,
+            Some("jsonl" | "ndjson" | "json") => Kind::Orders,
+            _ => bail!("{}: its name must end in .jsonl or .csv, also with .gz", path.display()),
+        };
+        let file = File::open(path).with_context(|| format!("{} can't be opened", path.display()))?;
+        let bytes = file.metadata().with_context(|| format!("{} can't be read", path.display()))?.len();
+        let input = Input { path: path.to_owned(), kind, bytes };
+        // A broken file is told before anything is sent.
+        input.reader(&ProgressBar::hidden())?.fill_buf().with_context(|| format!("{} can't be read", path.display()))?;
+        Ok(input)
+    }
+
+    /// The text, unzipped; the bar moves as the file is read.
+    pub(super) fn reader(&self, bar: &ProgressBar) -> Result<Box<dyn BufRead + Send>> {
+        let file = File::open(&self.path).with_context(|| format!("{} can't be opened", self.path.display()))?;
+        let file = bar.wrap_read(BufReader::new(file));
+        let zipped = self.path.extension().is_some_and(|extension| extension == "gz");
+        Ok(if zipped { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(BufReader::new(file)) })
+    }
+
+    /// The first 16 hexadecimal digits of the SHA-256 of the unzipped text.
+    pub(super) fn digest(&self) -> Result<String> {
+        let mut reader = self.reader(&ProgressBar::hidden())?;
+        let mut hash = Sha256::new();
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            match reader.read(&mut buffer).with_context(|| format!("{} can't be read", self.path.display()))? {
+                0 => return Ok(short_hex(&hash.finalize())),
+                n => hash.update(&buffer[..n]),
+            }
+        }
+    }
+}
+
+/// 16 hexadecimal digits of a digest.
+pub(super) fn short_hex(digest: &[u8]) -> String {
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,148 @@
+//! What an import came to: the table at its end, and the file of rejected lines.
+use super::input::Kind;
+use crate::cli::client::{Fault, Problem};
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) accepted: u64,
+    pub(super) accepted_before: u64,
+    pub(super) rejected: BTreeMap<String, u64>,
+    pub(super) completed: u64,
+    pub(super) cancelled: BTreeMap<String, u64>,
+    /// Not ended when the wait was over.
+    pub(super) under_way: BTreeMap<String, u64>,
+}
+
+impl Report {
+    pub(super) fn answered(&self) -> u64 {
+        self.accepted + self.accepted_before + self.rejected.values().sum::<u64>()
+    }
+
+    /// A rejected line counts under every distinct reason it has, joined.
+    pub(super) fn reject(&mut self, problem: &Problem) {
+        let mut reasons: Vec<_> = problem.errors.iter().map(reason).collect();
+        reasons.sort();
+        reasons.dedup();
+        let reason = if reasons.is_empty() { problem.code.clone() } else { reasons.join(", ") };
+        *self.rejected.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn table(&self, kind: Kind, waited: bool, elapsed: Duration) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        let mut row = |name: &str, count: u64| {
+            table.add_row(vec![name.to_owned(), count.to_string()]);
+        };
+        let (what, unit) = match kind {
+            Kind::Orders => ("orders", "orders/s"),
+            Kind::Stock => ("rows of goods in", "rows/s"),
+        };
+        row(&format!("{what} accepted now"), self.accepted);
+        row(&format!("{what} accepted before"), self.accepted_before);
+        row(&format!("{what} rejected"), self.rejected.values().sum());
+        self.rejected.iter().for_each(|(reason, count)| row(&format!("  {reason}"), *count));
+        if waited && kind == Kind::Orders {
+            row("completed", self.completed);
+            row("cancelled", self.cancelled.values().sum());
+            self.cancelled.iter().for_each(|(reason, count)| row(&format!("  {reason}"), *count));
+            row("under way", self.under_way.values().sum());
+            self.under_way.iter().for_each(|(status, count)| row(&format!("  {status}"), *count));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = self.answered() as f64 / elapsed.as_secs_f64().max(0.001);
+        table.add_row(vec!["seconds".to_owned(), format!("{:.1}", elapsed.as_secs_f64())]);
+        table.add_row(vec![unit.to_owned(), format!("{rate:.0}")]);
+        if let Some(column) = table.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table.to_string()
+    }
+}
+
+/// `/lines/3/quantity` and its code become `lines[].quantity out_of_range`: one reason however many lines have it.
+fn reason(fault: &Fault) -> String {
+    let path = fault.path.trim_start_matches('/').split('/').fold(String::new(), |path, part| {
+        match part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty() {
+            true => path + "[]",
+            false if path.is_empty() => part.to_owned(),
+            false => path + "." + part,
+        }
+    });
+    format!("{path} {}", fault.code)
+}
+
+/// One rejected line, as it stands in the file of rejects.
+#[derive(Debug, Serialize)]
+pub(super) struct Rejected<'a> {
+    /// From 1.
+    pub(super) line: u64,
+    pub(super) status: u16,
+    pub(super) code: &'a str,
+    pub(super) detail: &'a str,
+    pub(super) errors: &'a [Fault],
+    pub(super) text: &'a str,
+}
+
+/// The file of rejects: there only when something was rejected, and whole.
+#[derive(Debug)]
+pub(super) struct Rejects {
+    path: PathBuf,
+    part: PathBuf,
+    file: BufWriter<File>,
+    count: u64,
+}
+
+impl Rejects {
+    pub(super) fn create(path: PathBuf) -> Result<Rejects> {
+        let mut part = path.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = File::create(&part)
+            .with_context(|| format!("{} can't be written: choose another with --rejects", path.display()))?;
+        Ok(Rejects { path, part, file: BufWriter::new(file), count: 0 })
+    }
+
+    pub(super) fn write(&mut self, rejected: &Rejected<'_>) -> Result<()> {
+        self.count += 1;
+        serde_json::to_writer(&mut self.file, rejected)?;
+        self.file.write_all(b"\n")?;
+        Ok(())
+    }
+
+    /// Where they are, if there are any; what an earlier run left there is replaced either way.
+    pub(super) fn finish(mut self) -> Result<Option<PathBuf>> {
+        self.file.flush()?;
+        if self.count > 0 {
+            std::fs::rename(&self.part, &self.path)?;
+            return Ok(Some(self.path.clone()));
+        }
+        std::fs::remove_file(&self.part)?;
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_the_same_whichever_line_has_it() {
+        let fault = |path: &str| Fault { path: path.into(), code: "out_of_range".into(), message: String::new() };
+        assert_eq!(reason(&fault("/lines/3/quantity")), "lines[].quantity out_of_range");
+        assert_eq!(reason(&fault("/lines/14/quantity")), reason(&fault("/lines/3/quantity")));
+        assert_eq!(reason(&fault("/total")), "total out_of_range");
+    }
+}

@@ -1,0 +1,184 @@
+//! Settings: from flags, then `WAYBILL_*` variables (secrets also as `*_FILE`), then `waybill.toml` in the working folder.
+//!
+//! Every setting has one name in three spellings: `--http-addr`, `WAYBILL_HTTP_ADDR`, `http_addr`.
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where settings may stand besides flags and the environment.
+pub const FILE: &str = "waybill.toml";
+const DEFAULT_HTTP_ADDR: &str = "127.0.0.1:8080";
+const DEFAULT_DATA_DIR: &str = "./.waybill";
+/// Fixed for a topic's life.
+const DEFAULT_KAFKA_PARTITIONS: i32 = 8;
+
+/// What every command takes.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Where the HTTP server listens, or is found [default: 127.0.0.1:8080]
+    #[arg(long, env = "WAYBILL_HTTP_ADDR", global = true, value_name = "HOST:PORT")]
+    pub http_addr: Option<String>,
+    /// The folder that holds all state [default: ./.waybill]
+    #[arg(long, env = "WAYBILL_DATA_DIR", global = true, value_name = "PATH")]
+    pub data_dir: Option<PathBuf>,
+    /// A PostgreSQL of your own (13 or later); without it one is started [also DATABASE_URL_FILE]
+    #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    #[arg(long, env = "DATABASE_URL_FILE", global = true, hide = true)]
+    pub database_url_file: Option<PathBuf>,
+    /// A Kafka of your own; without it one is started
+    #[arg(long, env = "KAFKA_BROKERS", global = true, value_name = "HOST:PORT,…")]
+    pub kafka_brokers: Option<String>,
+    /// Partitions of each topic, fixed for its life [default: 8]
+    #[arg(long, env = "WAYBILL_KAFKA_PARTITIONS", global = true, value_name = "N")]
+    pub kafka_partitions: Option<i32>,
+    /// Copies of each partition [default: 1 on the started Kafka, else the brokers' default]
+    #[arg(long, env = "WAYBILL_KAFKA_REPLICATION", global = true, value_name = "N")]
+    pub kafka_replication: Option<i32>,
+    /// The API key that a command uses [default: the fitting one of dev-keys.json; also WAYBILL_KEY_FILE]
+    #[arg(long, env = "WAYBILL_KEY", global = true, hide_env_values = true)]
+    pub key: Option<String>,
+    #[arg(long, env = "WAYBILL_KEY_FILE", global = true, hide = true)]
+    pub key_file: Option<PathBuf>,
+    /// The key that personal data's keys are wrapped under: 64 hexadecimal digits in this file [default: DATA_DIR/master.key]
+    #[arg(long, env = "WAYBILL_MASTER_KEY_FILE", global = true, value_name = "PATH")]
+    pub master_key_file: Option<PathBuf>,
+    /// How payment and shipping are reached [default: http]
+    #[arg(long, env = "WAYBILL_PARTICIPANTS", global = true, value_enum)]
+    pub participants: Option<Participants>,
+    /// A payment provider of your own; without it the simulator is started
+    #[arg(long, env = "WAYBILL_PAYMENT_URL", global = true, value_name = "URL")]
+    pub payment_url: Option<String>,
+    /// A shipping provider of your own; without it the simulator is started
+    #[arg(long, env = "WAYBILL_SHIPPING_URL", global = true, value_name = "URL")]
+    pub shipping_url: Option<String>,
+    /// How logs are written to standard error [default: text on a terminal, else json]
+    #[arg(long, env = "WAYBILL_LOG_FORMAT", global = true, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Which logs are written, e.g. `info,sagas=debug` [default: info]
+    #[arg(long, env = "WAYBILL_LOG", global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Participants {
+    /// Separate processes over HTTP.
+    #[default]
+    Http,
+    /// The same simulators inside this process.
+    InProcess,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The settings as they hold.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub http_addr: SocketAddr,
+    /// The address was given, not the default: commands then look nowhere else for the server.
+    pub http_addr_given: bool,
+    pub data_dir: PathBuf,
+    pub database_url: Option<String>,
+    pub kafka_brokers: Option<String>,
+    pub kafka_partitions: i32,
+    pub kafka_replication: Option<i32>,
+    pub key: Option<String>,
+    pub master_key_file: Option<PathBuf>,
+    pub participants: Participants,
+    pub payment_url: Option<String>,
+    pub shipping_url: Option<String>,
+    pub log_format: Option<LogFormat>,
+    pub log: String,
+}
+
+impl Settings {
+    pub fn load(flags: Options) -> Result<Settings> {
+        let file = read_file(Path::new(FILE))?;
+        macro_rules! first {
+            ($field:ident) => {
+                flags.$field.or(file.$field)
+            };
+        }
+        let database_url = secret(first!(database_url), first!(database_url_file))?;
+        let key = secret(first!(key), first!(key_file))?;
+        let http_addr = first!(http_addr);
+        let kafka_partitions = first!(kafka_partitions).unwrap_or(DEFAULT_KAFKA_PARTITIONS);
+        if !(1..=256).contains(&kafka_partitions) {
+            bail!("kafka_partitions is {kafka_partitions}; it must be 1 to 256");
+        }
+        let http_addr_given = http_addr.is_some();
+        let text = http_addr.unwrap_or_else(|| DEFAULT_HTTP_ADDR.to_owned());
+        let text = text.trim_start_matches("http://").trim_end_matches('/');
+        Ok(Settings {
+            http_addr: resolve(text).with_context(|| format!("http_addr is {text:?}; it must be HOST:PORT"))?,
+            http_addr_given,
+            data_dir: first!(data_dir).unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
+            database_url,
+            kafka_brokers: first!(kafka_brokers),
+            kafka_partitions,
+            kafka_replication: first!(kafka_replication),
+            key,
+            master_key_file: first!(master_key_file),
+            participants: first!(participants).unwrap_or_default(),
+            payment_url: first!(payment_url),
+            shipping_url: first!(shipping_url),
+            log_format: first!(log_format),
+            log: first!(log).unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+fn resolve(text: &str) -> Result<SocketAddr> {
+    use std::net::ToSocketAddrs;
+    text.to_socket_addrs()?.next().context("no such host")
+}
+
+fn read_file(path: &Path) -> Result<Options> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("{} can't be read", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Options::default()),
+        Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
+    }
+}
+
+/// A secret as it is, or from its file, trimmed.
+fn secret(value: Option<String>, file: Option<PathBuf>) -> Result<Option<String>> {
+    match (value, file) {
+        (Some(value), _) => Ok(Some(value)),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_does_not_exist_is_refused_by_name() {
+        let error = toml::from_str::<Options>("htp_addr = \"127.0.0.1:1\"").unwrap_err().to_string();
+        assert!(error.contains("htp_addr"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_may_come_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "wbk_1\n").unwrap();
+        assert_eq!(secret(None, Some(file.path().into())).unwrap().as_deref(), Some("wbk_1"));
+        assert_eq!(secret(Some("wbk_2".into()), Some(file.path().into())).unwrap().as_deref(), Some("wbk_2"));
+    }
+}
