@@ -1,23 +1,26 @@
 //! The fulfillment saga, version 1: a pure state machine over an order's whole history.
 //!
-//! | step                   | action                       | undo                                  | waits on          | expected |
-//! |------------------------|------------------------------|---------------------------------------|-------------------|----------|
-//! | `reserve_stock`        | take the balances            | `StockReleased`                       | inventory         | 10 s     |
-//! | `authorize_payment`    | authorize the total          | void, by id or under the forward key  | payment           | 30 s     |
-//! | `release_to_warehouse` | `FulfillmentReleased`        | `FulfillmentRecalled`                 | –                 | –        |
-//! | `ship` (the pivot)     | AUTO: buy a label; MANUAL: – | void the label, by id or forward key  | shipping, warehouse | 30 s, a day |
-//! | `capture_payment`      | capture the total            | – (only forward from the pivot)       | payment           | 30 s     |
-//! | `complete`             | `OrderCompleted`             | –                                     | –                 | –        |
+//! | step                   | action                             | undo                                    | waits on            | expected |
+//! |------------------------|------------------------------------|-----------------------------------------|---------------------|----------|
+//! | `reserve_stock`        | `Reserve`: take the balances       | `StockReleased`                         | inventory           | 10 s     |
+//! | `authorize_payment`    | `Authorize` the total              | `VoidAuthorization`, by id or forward key | payment           | 30 s     |
+//! | `release_to_warehouse` | – (`FulfillmentReleased`)          | `FulfillmentRecalled`                   | –                   | 10 s     |
+//! | `ship` (the pivot)     | AUTO: `BuyLabel`; MANUAL: –        | AUTO: `VoidLabel`, by id or forward key | shipping, warehouse | a day    |
+//! | `capture_payment`      | `Capture` the total                | – (only forward from the pivot)         | payment             | 30 s     |
+//! | `complete`             | – (`OrderCompleted`)               | –                                       | –                   | 10 s     |
 //!
 //! Nothing to pay: `authorize_payment` and `capture_payment` are not there. Before the pivot a definite no, or a cancel, starts
-//! compensation, which undoes in reverse; after it the saga only goes forward, and a definite no pauses it for a person.
+//! compensation, which undoes in reverse; after it the saga only goes forward, and a definite no pauses it for a person. So
+//! does a no to an undo, and a budget of retries that is used up.
 //!
 //! A step that a cancel interrupts may have acted unseen, so compensation blocks it under its forward key before anything
-//! earlier is undone. Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
+//! earlier is undone. An answer counts only while its action's key is the current one: a late or repeated one changes nothing.
+//! Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
 mod action;
 mod event;
 mod next;
 mod react;
+mod request;
 mod status;
 mod step;
 #[cfg(test)]
@@ -37,7 +40,6 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// The definition a new saga begins with.
 pub const DEFINITION_VERSION: u32 = 1;
@@ -96,9 +98,11 @@ impl Fulfillment {
             Event::Saga(event) => self.saga.evolve(event),
             Event::Stock(_) | Event::Location(_) => {}
         }
-        // Whatever moved the order on has ended the wait for an answer.
-        if !matches!(event, Event::Saga(_)) && self.saga.retrying.as_ref().is_some_and(|r| r.step != self.step()) {
-            self.saga.retrying = None;
+        // Whatever moved the order on has ended the wait, for an answer or for a person.
+        if !matches!(event, Event::Saga(_)) {
+            let step = self.step();
+            self.saga.retrying.take_if(|retrying| retrying.step != step);
+            self.saga.paused.take_if(|paused| paused.step != step);
         }
     }
 
@@ -108,9 +112,13 @@ impl Fulfillment {
         format!("{}/{}/{}/1/{attempt}", order.saga(), step.name(), direction.name())
     }
 
-    /// An operator lets a paused saga try again: the event, or `None` when it is not paused.
-    pub fn request_retry(&self, note_id: Option<Uuid>) -> Option<Event> {
-        self.saga.paused.as_ref().map(|_| RetryRequested { note_id }.into())
+    pub(crate) fn direction(&self) -> Direction {
+        if self.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward }
+    }
+
+    /// It is being undone, or will be as soon as the saga hears of the cancel: nothing new may be begun.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.saga.compensating.is_some() || (self.order.cancel_requested && !self.shipment.has_left())
     }
 
     pub fn has_ended(&self) -> bool {

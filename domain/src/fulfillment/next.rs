@@ -95,7 +95,7 @@ impl Fulfillment {
         if self.saga.definition_version.is_some_and(|version| version != DEFINITION_VERSION) {
             return Move::External(Next::Wait(WaitingOn::Definition));
         }
-        if self.saga.compensating.is_none() && self.order.cancel_requested && !self.shipment.has_left() {
+        if self.saga.compensating.is_none() && self.is_interrupted() {
             return Move::Internal(Internal::StartCompensation(CancelReason::Requested));
         }
         if self.saga.paused.is_some() {

@@ -1,12 +1,12 @@
 //! Turns an answer into events: what the answer means, and every move after it that needs nobody, for one append.
 use super::next::{Internal, Move};
 use super::{
-    CompensationStarted, Context, DEFINITION_VERSION, Direction, Fulfillment, Reply, SagaCompensated, SagaCompleted,
-    SagaPaused, SagaStarted, Step, StepRetrying,
+    Action, CompensationStarted, Context, DEFINITION_VERSION, Direction, Fulfillment, Reply, SagaCompensated,
+    SagaCompleted, SagaPaused, SagaStarted, Step, StepRetrying,
 };
 use crate::{
     Amount, Decider, Event, OrderId,
-    order::{self, CancelReason, Order, OrderPlaced},
+    order::{self, CancelReason, Order, OrderPlaced, Stock},
     payment::{
         self, AuthorizationVoided, CaptureDeclined, CapturedCharge, CapturedLine, Payment, PaymentAuthorized,
         PaymentCaptured, PaymentDeclined,
@@ -32,8 +32,17 @@ pub enum Misfit {
 }
 
 impl Fulfillment {
-    /// The events that an answer causes, in order; none when nothing changes. The answer may be late: a cancel may have come between.
-    pub fn react(&self, id: OrderId, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit> {
+    /// The events that an answer to an action causes, in order; none when nothing changes. The action is absent for
+    /// [`Reply::Nothing`].
+    ///
+    /// An answer may come late, or twice: one to an action that is no longer waited for counts as [`Reply::Nothing`].
+    pub fn react(
+        &self,
+        id: OrderId,
+        answered: Option<&Action>,
+        reply: Reply,
+        context: &Context,
+    ) -> Result<Vec<Event>, Misfit> {
         let placed = self.order.placed.clone().ok_or(Misfit::NotPlaced)?;
         let mut run = Run { id, placed, context, state: self.clone(), events: Vec::with_capacity(4) };
         if self.has_ended() {
@@ -42,11 +51,21 @@ impl Fulfillment {
         if self.saga.definition_version.is_none() {
             run.emit(SagaStarted { saga: "fulfillment".to_owned(), definition_version: DEFINITION_VERSION });
         }
-        run.answer(reply)?;
+        run.answer(if answered.is_some_and(|action| self.awaits(id, action)) { reply } else { Reply::Nothing })?;
         run.advance()?;
         // Having started is worth writing down only beside something that happened.
         let only_started = run.events.len() == 1 && self.saga.definition_version.is_none();
         Ok(if only_started { vec![] } else { run.events })
+    }
+
+    /// The action belongs to the current step, direction and attempt. What an earlier one did is known by now, or its undo
+    /// settles it under the forward key; to record it beside that would count it twice.
+    fn awaits(&self, id: OrderId, action: &Action) -> bool {
+        match action.key() {
+            Some(key) => key == self.key(id, self.step(), self.direction()),
+            // Stock is taken by the append of the answer itself, so that nothing is taken yet.
+            None => self.order.stock == Stock::Unreserved && !self.is_interrupted(),
+        }
     }
 }
 
@@ -84,10 +103,6 @@ impl Run<'_> {
         self.state.key(self.id, step, direction)
     }
 
-    fn direction(&self) -> Direction {
-        if self.state.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward }
-    }
-
     fn answer(&mut self, reply: Reply) -> Result<(), Misfit> {
         match reply {
             Reply::Nothing => Ok(()),
@@ -116,7 +131,9 @@ impl Run<'_> {
                 let authorization_id = self.state.payment.authorization().map(|authorization| authorization.id.clone());
                 self.payment(payment::Command::RecordVoid(AuthorizationVoided { key, authorization_id }))
             }
-            Reply::LabelBought(label) if self.is_interrupted() => self.shipment(shipment::Command::RecordLabel(label)),
+            Reply::LabelBought(label) if self.state.is_interrupted() => {
+                self.shipment(shipment::Command::RecordLabel(label))
+            }
             Reply::LabelBought(label) => {
                 let parcel = Parcel {
                     weight_grams: None,
@@ -137,16 +154,12 @@ impl Run<'_> {
                 self.unanswered(cause);
                 Ok(())
             }
+            Reply::Exhausted if self.state.saga.paused.is_some() => Ok(()),
             Reply::Exhausted => {
                 self.pause("retries_exhausted".to_owned(), false);
                 Ok(())
             }
         }
-    }
-
-    /// A cancel came between the question and its answer.
-    fn is_interrupted(&self) -> bool {
-        self.state.saga.compensating.is_some() || (self.state.order.cancel_requested && !self.state.shipment.has_left())
     }
 
     fn captured(&mut self, capture_id: String, amount: Amount) -> Result<(), Misfit> {
@@ -178,7 +191,11 @@ impl Run<'_> {
 
     /// A definite no. Before the pivot, going forward, it means compensation; anywhere else a person is needed.
     fn refused(&mut self, code: String) -> Result<(), Misfit> {
-        match (self.direction(), self.state.step()) {
+        if self.state.saga.paused.as_ref().is_some_and(|paused| paused.definite) {
+            // Heard before; a person is asked already.
+            return Ok(());
+        }
+        match (self.state.direction(), self.state.step()) {
             (Direction::Forward, Step::AuthorizePayment) => {
                 let key = self.key(Step::AuthorizePayment, Direction::Forward);
                 let reason = if code == "fraud" { CancelReason::Fraud } else { CancelReason::PaymentDeclined };
@@ -204,17 +221,18 @@ impl Run<'_> {
     }
 
     fn unanswered(&mut self, cause: String) {
-        let (step, direction) = (self.state.step(), self.direction());
+        let (step, direction) = (self.state.step(), self.state.direction());
         let attempt = self.state.saga.attempt(step, direction);
         let known = self.state.saga.retrying.as_ref();
-        if known.is_some_and(|r| (r.step, r.direction, r.attempt) == (step, direction, attempt)) {
+        let is_known = known.is_some_and(|r| (r.step, r.direction, r.attempt) == (step, direction, attempt));
+        if is_known || self.state.saga.paused.is_some() {
             return;
         }
         self.emit(StepRetrying { step, direction, attempt, cause, since: self.context.now });
     }
 
     fn pause(&mut self, cause: String, definite: bool) {
-        let (step, direction) = (self.state.step(), self.direction());
+        let (step, direction) = (self.state.step(), self.state.direction());
         let attempt = self.state.saga.attempt(step, direction);
         self.emit(SagaPaused { step, direction, attempt, cause, definite });
     }

@@ -44,6 +44,8 @@ impl Decider for Order {
             (Command::RequestCancel { shipped: true, .. }, ..) => Err(Rejection::AlreadyShipped),
             (Command::RequestCancel { note_id, .. }, ..) => one(CancelRequested { note_id }),
             (Command::RecordReservation { lines }, Stock::Unreserved, None) => one(StockReserved { lines }),
+            (Command::RecordReservation { lines }, Stock::Reserved(known), None) if **known == *lines => Ok(vec![]),
+            (Command::RecordShortage { .. }, Stock::Refused, None) => Ok(vec![]),
             (Command::RecordShortage { shortages }, Stock::Unreserved, None) => one(ReservationRefused { shortages }),
             (Command::ReleaseStock, Stock::Reserved(lines), None) => one(StockReleased { lines: lines.to_vec() }),
             (Command::ReleaseStock, ..) => Ok(vec![]),

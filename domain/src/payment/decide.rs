@@ -26,7 +26,11 @@ impl Decider for Payment {
     fn decide(payment: &Payment, command: Command) -> Result<Vec<PaymentEvent>, Rejection> {
         match (command, payment) {
             (Command::RecordAuthorization(event), Payment::None) => one(event),
+            (Command::RecordAuthorization(event), Payment::Authorized(known)) if known.id == event.authorization_id => {
+                Ok(vec![])
+            }
             (Command::RecordDecline(event), Payment::None) => one(event),
+            (Command::RecordDecline(_), Payment::Declined { .. }) => Ok(vec![]),
             (Command::RecordVoid(event), Payment::None | Payment::Authorized(_)) => one(event),
             (Command::RecordVoid(_), Payment::Voided { .. } | Payment::Declined { .. }) => Ok(vec![]),
             (

@@ -11,14 +11,18 @@ use thiserror::Error;
 pub enum Rejection {
     #[error("it is not released to the warehouse")]
     NotReleased,
-    #[error("it was recalled")]
+    #[error("it was recalled, or is about to be")]
     Recalled,
+    #[error("its location picks, packs and ships by itself")]
+    ShipsByItself,
     #[error("goods have left already")]
     AlreadyShipped,
     #[error("there is no line {0}")]
     UnknownLine(LineId),
     #[error("line {0} is named twice")]
     LineNamedTwice(LineId),
+    #[error("line {0} needs a quantity of 1 or more")]
+    NoQuantity(LineId),
     #[error("line {line_id} has {left} left, not {wanted}")]
     TooMany { line_id: LineId, wanted: i64, left: i64 },
     #[error("{0} does not fit the fulfillment's state")]
@@ -140,6 +144,9 @@ fn take(
         }
         let line = released.lines.iter().find(|line| line.line_id == *line_id);
         let line = line.ok_or_else(|| Rejection::UnknownLine(line_id.clone()))?;
+        if *quantity < 1 {
+            return Err(Rejection::NoQuantity(line_id.clone()));
+        }
         if *quantity > left(line) {
             return Err(Rejection::TooMany { line_id: line_id.clone(), wanted: *quantity, left: left(line) });
         }
