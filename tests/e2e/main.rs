@@ -1,4 +1,5 @@
 //! The end-to-end tests: one binary, one module a subject.
 
 mod architecture;
+mod embedded;
 mod participants;
