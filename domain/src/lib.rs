@@ -12,6 +12,8 @@ pub mod order;
 pub mod payment;
 pub mod shipment;
 pub mod stock;
+#[cfg(test)]
+mod testing;
 
 pub use decider::{Decider, fold};
 pub use event::{DecodeError, Event, StreamKind};

@@ -18,6 +18,8 @@
 //! Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
 mod action;
 mod event;
+#[cfg(test)]
+mod model;
 mod next;
 mod react;
 mod request;
