@@ -1,0 +1,147 @@
+//! A batch of events, coalesced to the last state of each row. Pure.
+use super::{
+    error::ProjectionError,
+    fulfillments::FulfillmentRow,
+    history::History,
+    orders::{OrderRow, PlacedRow},
+    sagas::SagaRow,
+    stock,
+    timeline::TimelineRow,
+};
+use domain::{Event, StreamKind, fulfillment::OrderStatus, order::OrderEvent, shipment::ShipmentEvent};
+use eventstore::{Position, RecordedEvent};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// An event and what it is in the domain.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) recorded: RecordedEvent,
+    pub(crate) event: Event,
+}
+
+impl Decoded {
+    /// An event that this build can't read is an error, never skipped.
+    pub(crate) fn decode(recorded: RecordedEvent) -> Result<Decoded, ProjectionError> {
+        let RecordedEvent { stream, event_type, schema_version, payload, position, .. } = &recorded;
+        match Event::decode(&stream.kind, event_type, *schema_version, &**payload) {
+            Ok(event) => Ok(Decoded { event, recorded }),
+            Err(source) => Err(ProjectionError::Undecodable { position: *position, source }),
+        }
+    }
+
+    /// The order whose history it belongs to, if any.
+    pub(crate) fn order(&self) -> Option<Uuid> {
+        StreamKind::OF_ORDER.contains(&self.event.stream_kind()).then_some(self.recorded.stream.id)
+    }
+
+    pub(crate) fn is_placement(&self) -> bool {
+        matches!(self.event, Event::Order(OrderEvent::OrderPlaced(_)))
+    }
+}
+
+/// The rows of a batch. What is new is inserted, what was there is updated.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) placed: Vec<(PlacedRow, OrderRow)>,
+    pub(crate) orders: Vec<OrderRow>,
+    pub(crate) new_sagas: Vec<SagaRow>,
+    pub(crate) sagas: Vec<SagaRow>,
+    pub(crate) new_fulfillments: Vec<FulfillmentRow>,
+    pub(crate) fulfillments: Vec<FulfillmentRow>,
+    pub(crate) timeline: Vec<TimelineRow>,
+    pub(crate) stock: stock::Changes,
+}
+
+/// An order that a batch moved on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangedOrder {
+    pub order_id: domain::OrderId,
+    pub status: OrderStatus,
+    /// COMPLETED or CANCELLED.
+    pub ended: bool,
+}
+
+/// What a batch did to one order's rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Touched {
+    placed: bool,
+    released: bool,
+    shipment: bool,
+}
+
+/// Carries the histories on over the batch, and answers the rows and the orders that changed. `histories` holds every order of
+/// the batch, folded up to the event before it.
+pub(crate) fn fold(
+    events: &[Decoded],
+    histories: &mut HashMap<Uuid, History>,
+) -> Result<(Rows, Vec<ChangedOrder>), ProjectionError> {
+    let mut rows = Rows { timeline: Vec::with_capacity(events.len()), ..Rows::default() };
+    let mut touched: Vec<(Uuid, Touched)> = Vec::new();
+    let mut index: HashMap<Uuid, usize> = HashMap::new();
+    for decoded @ Decoded { recorded, event } in events {
+        let Some(order) = decoded.order() else {
+            rows.stock.add(&recorded.shop, event, &Default::default());
+            continue;
+        };
+        let history = histories.get_mut(&order).ok_or(ProjectionError::Orphan { position: recorded.position })?;
+        let before = &history.fulfillment;
+        rows.timeline.push(TimelineRow::of(recorded, event, before));
+        rows.stock.add(&recorded.shop, event, before);
+        history.evolve(recorded, event);
+
+        let at = *index.entry(order).or_insert_with(|| {
+            touched.push((order, Touched::default()));
+            touched.len() - 1
+        });
+        if let Some((_, touched)) = touched.get_mut(at) {
+            touched.placed |= decoded.is_placement();
+            touched.shipment |= matches!(event, Event::Shipment(_));
+            touched.released |= matches!(event, Event::Shipment(ShipmentEvent::FulfillmentReleased(_)));
+        }
+    }
+    let mut changed = Vec::with_capacity(touched.len());
+    for (order, touched) in touched {
+        if let Some(history) = histories.get(&order) {
+            rows.add(history, touched)?;
+            let state = &history.fulfillment;
+            changed.push(ChangedOrder {
+                order_id: history.order_id,
+                status: state.status(),
+                ended: state.has_ended(),
+            });
+        }
+    }
+    Ok((rows, changed))
+}
+
+impl Rows {
+    fn add(&mut self, history: &History, touched: Touched) -> Result<(), ProjectionError> {
+        let position = history.position;
+        let placed = history.fulfillment.order.placed.as_deref().ok_or(ProjectionError::Orphan { position })?;
+        let unwritable = |source| unwritable(position, source);
+        let order = OrderRow::of(history, placed).map_err(unwritable)?;
+        let saga = SagaRow::of(history);
+        if touched.placed {
+            self.placed.push((PlacedRow::of(history, placed).map_err(unwritable)?, order));
+            self.new_sagas.push(saga);
+        } else {
+            self.orders.push(order);
+            self.sagas.push(saga);
+        }
+        if touched.shipment
+            && let Some(fulfillment) = FulfillmentRow::of(history).map_err(unwritable)?
+        {
+            if touched.released {
+                self.new_fulfillments.push(fulfillment);
+            } else {
+                self.fulfillments.push(fulfillment);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(position: Position, source: serde_json::Error) -> ProjectionError {
+    ProjectionError::Unwritable { position, source }
+}

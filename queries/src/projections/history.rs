@@ -1,0 +1,69 @@
+//! One order's history, folded so far: the domain's state and what the rows need besides.
+//!
+//! Pure: fed the same events in the same order it is the same, wherever a batch was cut.
+use domain::{
+    Event, OrderId,
+    fulfillment::{Fulfillment, Step, WaitingOn},
+};
+use chrono::{DateTime, Utc};
+use eventstore::{Position, RecordedEvent, Version};
+use uuid::Uuid;
+
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) order_id: OrderId,
+    pub(crate) shop: String,
+    pub(crate) fulfillment: Fulfillment,
+    /// Of the order's own stream.
+    pub(crate) version: Version,
+    /// Of its last event.
+    pub(crate) position: Position,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) waiting: Option<Waiting>,
+}
+
+/// Whom the saga waits for at which step, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) on: WaitingOn,
+    pub(crate) since: DateTime<Utc>,
+    step: Step,
+}
+
+impl History {
+    pub(crate) fn new(order_id: Uuid) -> History {
+        History {
+            order_id: OrderId(order_id),
+            shop: String::new(),
+            fulfillment: Fulfillment::default(),
+            version: Version::NONE,
+            position: Position::ZERO,
+            updated_at: DateTime::UNIX_EPOCH,
+            waiting: None,
+        }
+    }
+
+    pub(crate) fn evolve(&mut self, recorded: &RecordedEvent, event: &Event) {
+        self.fulfillment.evolve(event);
+        if let Event::Order(_) = event {
+            self.version = recorded.version;
+        }
+        if self.shop.is_empty() {
+            self.shop.clone_from(&recorded.shop);
+        }
+        self.position = recorded.position;
+        self.updated_at = recorded.recorded_at;
+        self.waiting = self.fulfillment.waiting_on(self.order_id).map(|on| {
+            let step = self.fulfillment.step();
+            match self.waiting {
+                Some(waiting) if waiting.on == on && waiting.step == step => waiting,
+                _ => Waiting { on, step, since: recorded.recorded_at },
+            }
+        });
+    }
+
+    /// Nothing more will happen to it, as a rule; when something does, it is read again.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.fulfillment.saga.ended
+    }
+}

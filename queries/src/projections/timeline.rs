@@ -1,0 +1,33 @@
+//! The timeline's rows: each event of an order as a sentence.
+use crate::narrative;
+use chrono::{DateTime, Utc};
+use domain::{Event, fulfillment::Fulfillment};
+use eventstore::RecordedEvent;
+use uuid::Uuid;
+
+#[derive(Debug)]
+pub(crate) struct TimelineRow {
+    pub(crate) order_id: Uuid,
+    pub(crate) position: i64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) event_type: &'static str,
+    pub(crate) summary: String,
+    pub(crate) actor: String,
+    pub(crate) actor_kind: &'static str,
+}
+
+impl TimelineRow {
+    /// `before` is the order as it was just before the event.
+    pub(crate) fn of(recorded: &RecordedEvent, event: &Event, before: &Fulfillment) -> TimelineRow {
+        let actor = &recorded.metadata.actor;
+        TimelineRow {
+            order_id: recorded.stream.id,
+            position: recorded.position.0,
+            at: recorded.recorded_at,
+            event_type: event.event_type(),
+            summary: narrative::sentence(event, actor, before),
+            actor: narrative::actor_name(actor),
+            actor_kind: narrative::actor_kind_name(actor.kind),
+        }
+    }
+}

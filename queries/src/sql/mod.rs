@@ -1,0 +1,19 @@
+//! All SQL of the read side.
+//!
+//! What the projections write names its tables without a schema: their connections' `search_path` says which, so that a replay
+//! fills tables beside the live ones with the very same statements. What answers queries names `read.` in full.
+//!
+//! Statements are checked at compile time (`.sqlx/`). Lists with optional filters and either direction are built at run time, in
+//! `list`, so that each combination gets the plan that fits it; values are always bound.
+pub(crate) mod checkpoint;
+pub(crate) mod fulfillments;
+pub(crate) mod list;
+pub(crate) mod orders;
+pub(crate) mod read;
+pub(crate) mod replay;
+pub(crate) mod sagas;
+pub(crate) mod stock;
+pub(crate) mod timeline;
+
+/// The rows that an update should have met, and how many it did.
+pub(crate) type Met = u64;

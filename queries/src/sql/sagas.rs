@@ -1,0 +1,54 @@
+//! Writes `sagas`.
+use super::Met;
+use crate::projections::sagas::SagaRow;
+use sqlx::PgConnection;
+
+pub(crate) async fn insert(conn: &mut PgConnection, rows: &[SagaRow]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO sagas (saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps)
+        SELECT n.saga_id, n.order_id, n.shop, n.state, n.step, n.attempt, n.cause, n.waiting_on, n.waiting_since,
+            string_to_array(n.remaining_steps, ',')
+        FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
+            $9::timestamptz[], $10::text[])
+            AS n (saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps)
+        "#,
+        &rows.iter().map(|row| row.saga_id).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.order_id).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.shop.as_str()).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.state).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.step).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.attempt).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.cause.as_deref()).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.waiting_on).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.waiting_since).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.remaining_steps.as_str()).collect::<Vec<_>>() as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn update(conn: &mut PgConnection, rows: &[SagaRow]) -> sqlx::Result<Met> {
+    let done = sqlx::query!(
+        r#"
+        UPDATE sagas AS s
+        SET state = n.state, step = n.step, attempt = n.attempt, cause = n.cause, waiting_on = n.waiting_on,
+            waiting_since = n.waiting_since, remaining_steps = string_to_array(n.remaining_steps, ',')
+        FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::text[])
+            AS n (saga_id, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps)
+        WHERE s.saga_id = n.saga_id
+        "#,
+        &rows.iter().map(|row| row.saga_id).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.state).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.step).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.attempt).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.cause.as_deref()).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.waiting_on).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.waiting_since).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.remaining_steps.as_str()).collect::<Vec<_>>() as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
