@@ -108,6 +108,10 @@ pub enum Reply {
     },
     /// The step's whole budget of retries is used up.
     Exhausted,
+    /// Nothing more can be tried without a person. `cause` is a code, for example `no_payment_token`.
+    Stuck {
+        cause: String,
+    },
 }
 
 /// What `react` may know besides the history.

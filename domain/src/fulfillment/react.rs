@@ -154,9 +154,13 @@ impl Run<'_> {
                 self.unanswered(cause);
                 Ok(())
             }
-            Reply::Exhausted if self.state.saga.paused.is_some() => Ok(()),
+            Reply::Exhausted | Reply::Stuck { .. } if self.state.saga.paused.is_some() => Ok(()),
             Reply::Exhausted => {
                 self.pause("retries_exhausted".to_owned(), false);
+                Ok(())
+            }
+            Reply::Stuck { cause } => {
+                self.pause(cause, false);
                 Ok(())
             }
         }
