@@ -3,6 +3,8 @@
 //! `waybill` is played by this test, or, where it must be killed, by a process of its own: this test binary, run again for the
 //! one ignored test [`a_waybill_to_be_killed`].
 
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

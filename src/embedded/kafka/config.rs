@@ -7,8 +7,7 @@ use super::Ports;
 /// `server.properties`. What is fixed for the life of the data (numbers of partitions) must not change between versions.
 pub(super) fn server_properties(data: &Path, ports: Ports) -> String {
     let Ports { broker, controller } = ports;
-    // Backslashes are the one character of a path that this format would read otherwise.
-    let data = data.to_string_lossy().replace('\\', "\\\\");
+    let data = escaped(&data.to_string_lossy());
     format!(
         "# Written by waybill at every start.
 process.roles=broker,controller
@@ -48,6 +47,20 @@ log.cleaner.dedupe.buffer.size=16777216
     )
 }
 
+/// As a Java properties file has it: Latin-1, so that all but ASCII stands as UTF-16 escapes.
+fn escaped(value: &str) -> String {
+    let mut units = [0; 2];
+    let escape = |unit: &u16| format!("\\u{unit:04x}");
+    value
+        .chars()
+        .map(|c| match c {
+            '\\' => "\\\\".to_owned(),
+            ' '..='~' => c.to_string(),
+            _ => c.encode_utf16(&mut units).iter().map(escape).collect(),
+        })
+        .collect()
+}
+
 /// The line on which readiness waits comes from the one logger that speaks at INFO.
 pub(super) const LOGGING: &str = "# Written by waybill at every start.
 rootLogger.level=WARN
@@ -63,6 +76,12 @@ logger.server.level=INFO
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_survives_the_properties_format() {
+        assert_eq!(escaped("/a b/d\u{e4}ta\\x"), "/a b/d\\u00e4ta\\\\x");
+        assert_eq!(escaped("\u{1f4e6}"), "\\ud83d\\udce6");
+    }
 
     #[test]
     fn all_listeners_are_on_loopback() {

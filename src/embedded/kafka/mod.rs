@@ -28,7 +28,7 @@ const SETTINGS_FILE: &str = "kafka.json";
 /// What the broker logs once all of it serves.
 const STARTED: &str = "Kafka Server started";
 /// Usually half a second; past this bound the next start checks the last segments again, and nothing committed is lost.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const READY_POLL: Duration = Duration::from_millis(50);
 const PORT_ATTEMPTS: u32 = 3;
@@ -44,6 +44,8 @@ pub enum Error {
     Supervise(#[from] supervise::Error),
     #[error("Kafka is not ready after {} s; see {}", READY_WITHIN.as_secs(), log.display())]
     NotReady { log: PathBuf },
+    #[error("Kafka can't use a data folder with a comma in its path, {}; set WAYBILL_DATA_DIR to another", path.display())]
+    Path { path: PathBuf },
     #[error("can't {what}: {source}")]
     Io { what: String, source: io::Error },
 }
@@ -98,7 +100,7 @@ impl Kafka {
         self.server.state()
     }
 
-    /// Stops it and waits until it is gone: at most some seven seconds, usually half a second.
+    /// Stops it and waits until it is gone: at most some six seconds, usually half a second.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -117,6 +119,9 @@ struct Node<'a> {
 
 impl<'a> Node<'a> {
     fn new(data_dir: &'a DataDir, launcher: &'a Launcher, java: PathBuf, jars: &[PathBuf]) -> Result<Self, Error> {
+        if data_dir.path().to_str().is_none_or(|path| path.contains(',')) {
+            return Err(Error::Path { path: data_dir.path().to_owned() });
+        }
         let class_path = std::env::join_paths(jars)
             .map_err(|_| io::Error::other("its path contains a colon"))
             .map_err(Error::io("use the download cache"))?;
@@ -146,6 +151,7 @@ impl<'a> Node<'a> {
             "-XX:+UseSerialGC".into(),
             "-Xshare:auto".into(),
             "-XX:+ExitOnOutOfMemoryError".into(),
+            "-XX:-UsePerfData".into(),
             "-Djava.awt.headless=true".into(),
             format!("-Dlog4j2.configurationFile={}", logging.display()),
             "-cp".into(),
@@ -156,7 +162,8 @@ impl<'a> Node<'a> {
             name: "kafka".into(),
             program: self.java.clone(),
             args,
-            env: Vec::new(),
+            // Java reads names of files by the locale.
+            env: vec![("LC_ALL".into(), "C.UTF-8".into())],
             held: Vec::new(),
             account: None,
             input: None,

@@ -29,7 +29,7 @@ const DATABASE: &str = "waybill";
 const PASSWORD_FILE: &str = "postgres.password";
 const SETTINGS_FILE: &str = "postgres.json";
 /// A fast shutdown writes a checkpoint; past this bound the next start recovers from the log, and nothing is lost.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// Recovery after a crash is part of starting.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -130,7 +130,7 @@ impl Postgres {
         self.server.state()
     }
 
-    /// Stops it and waits until it is gone: at most some seven seconds, usually a fraction of one.
+    /// Stops it and waits until it is gone: at most some six seconds, usually a fraction of one.
     pub async fn stop(self) {
         self.server.stop().await;
     }

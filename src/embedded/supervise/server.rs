@@ -111,13 +111,17 @@ pub(crate) fn failed(spec: &Spec, reason: String) -> Error {
 
 /// Sees to it that no server from before runs: waits for its supervisor, which stops it by itself, or stops it in its place.
 pub(crate) async fn clear(spec: &Spec) -> Result<(), Error> {
+    clear_within(spec, spec.stop_within).await
+}
+
+async fn clear_within(spec: &Spec, stop_within: Duration) -> Result<(), Error> {
     let Some(record) = Record::read(&spec.pid_file) else {
         return Ok(());
     };
     let left_over =
         |reason: String| Error::LeftOver { name: spec.name.clone(), pid_file: spec.pid_file.clone(), reason };
     if let Some(supervisor) = &record.supervisor
-        && !supervisor.gone_within(spec.stop_within + MARGIN).await
+        && !supervisor.gone_within(stop_within + MARGIN).await
     {
         let ended = supervisor.end(Signal::KILL, MARGIN).await;
         if !ended.map_err(|error| left_over(error.to_string()))? {
@@ -125,7 +129,7 @@ pub(crate) async fn clear(spec: &Spec) -> Result<(), Error> {
         }
     }
     if let Some(server) = &record.server {
-        let ended = server.end(spec.stop_signal.signal(), spec.stop_within).await;
+        let ended = server.end(spec.stop_signal.signal(), stop_within).await;
         if !ended.map_err(|error| left_over(error.to_string()))? {
             return Err(left_over("it does not end".into()));
         }
@@ -242,7 +246,8 @@ impl Supervisor {
         if timeout(spec.stop_within + MARGIN, self.process.wait()).await.is_err() {
             let _ = self.process.kill().await;
         }
-        if let Err(error) = clear(spec).await {
+        // Usually there is nothing left to clear. If there is, it has had its time.
+        if let Err(error) = clear_within(spec, Duration::ZERO).await {
             tracing::error!(server = spec.name, %error, "can't be stopped");
         }
     }
