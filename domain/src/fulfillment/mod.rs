@@ -26,6 +26,8 @@ mod request;
 mod status;
 mod step;
 #[cfg(test)]
+mod story;
+#[cfg(test)]
 mod tests;
 
 pub use action::{Action, Context, Next, Reply, WaitingOn};

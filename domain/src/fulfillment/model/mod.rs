@@ -12,7 +12,7 @@ use crate::{
     order::{CancelReason, ChargeKind, OrderPlaced, Outcome},
     testing::{self, ORDER, Random},
 };
-use provider::{Held, Plan};
+use provider::{Hold, Plan};
 use std::collections::BTreeMap;
 use world::{Scenario, World};
 
@@ -83,14 +83,14 @@ fn rest(world: &World, state: &Fulfillment) -> String {
             assert_eq!(state.payment.captured(), placed.total);
             assert_eq!(world.provider.captured, placed.total);
             let is_auto = world.scenario.mode == LocationMode::Auto;
-            assert_eq!(world.provider.label, if is_auto { Held::Held } else { Held::Nothing });
+            assert_eq!(world.provider.label, if is_auto { Hold::Held } else { Hold::Nothing });
             assert_eq!(state.saga_state(), SagaState::Completed);
             assert_eq!(state.status_reason(), None);
             "completed".to_owned()
         }
         Some(Outcome::Cancelled(reason)) => {
-            assert_ne!(world.provider.money, Held::Held, "an authorization is left");
-            assert_ne!(world.provider.label, Held::Held, "a label is left");
+            assert_ne!(world.provider.money, Hold::Held, "an authorization is left");
+            assert_ne!(world.provider.label, Hold::Held, "a label is left");
             assert!(back, "stock is left reserved");
             assert_eq!(world.provider.captured, Amount::ZERO);
             assert_eq!(state.saga_state(), SagaState::Compensated);

@@ -20,7 +20,7 @@ pub(super) struct Plan {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum Hold {
     #[default]
     Nothing,
     Held,
@@ -30,9 +30,9 @@ pub(super) enum Held {
 #[derive(Debug, Default)]
 pub(super) struct Provider {
     pub(super) plan: Plan,
-    pub(super) money: Held,
+    pub(super) money: Hold,
     pub(super) captured: Amount,
-    pub(super) label: Held,
+    pub(super) label: Hold,
     answers: HashMap<String, (Action, Reply)>,
     blocked: HashSet<String>,
 }
@@ -60,16 +60,16 @@ impl Provider {
             Action::Authorize { amount, .. } => match self.plan.authorization_refused {
                 Some(code) => refused(code),
                 None => {
-                    assert_eq!(self.money, Held::Nothing, "money is set aside once");
-                    self.money = Held::Held;
+                    assert_eq!(self.money, Hold::Nothing, "money is set aside once");
+                    self.money = Hold::Held;
                     let expires_at = DateTime::UNIX_EPOCH + TimeDelta::days(30_000);
                     Reply::Authorized { authorization_id: "pay_1".to_owned(), amount: *amount, expires_at }
                 }
             },
             Action::BuyLabel { .. } if self.plan.label_refused => refused("unserviceable"),
             Action::BuyLabel { key } => {
-                assert_eq!(self.label, Held::Nothing, "one label is bought");
-                self.label = Held::Held;
+                assert_eq!(self.label, Hold::Nothing, "one label is bought");
+                self.label = Hold::Held;
                 Reply::LabelBought(Label {
                     key: key.clone(),
                     label_id: "lbl_1".to_owned(),
@@ -95,7 +95,7 @@ impl Provider {
                 refused("capture_declined")
             }
             Action::Capture { amount, authorization_id, .. } => {
-                assert_eq!((self.money, authorization_id.as_str()), (Held::Held, "pay_1"), "held money is captured");
+                assert_eq!((self.money, authorization_id.as_str()), (Hold::Held, "pay_1"), "held money is captured");
                 assert_eq!(self.captured, Amount::ZERO, "money is captured once");
                 self.captured = *amount;
                 Reply::Captured { capture_id: "cap_1".to_owned(), amount: *amount }
@@ -103,11 +103,11 @@ impl Provider {
         }
     }
 
-    fn give_back(held: &mut Held, blocked: &mut HashSet<String>, forward_key: &str, id: Option<&str>) {
-        assert!(id.is_none() || *held == Held::Held, "what is given back by its id is there");
-        assert_ne!(*held, Held::GivenBack, "nothing is given back twice");
-        if *held == Held::Held {
-            *held = Held::GivenBack;
+    fn give_back(held: &mut Hold, blocked: &mut HashSet<String>, forward_key: &str, id: Option<&str>) {
+        assert!(id.is_none() || *held == Hold::Held, "what is given back by its id is there");
+        assert_ne!(*held, Hold::GivenBack, "nothing is given back twice");
+        if *held == Hold::Held {
+            *held = Hold::GivenBack;
         }
         blocked.insert(forward_key.to_owned());
     }

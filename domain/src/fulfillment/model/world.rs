@@ -89,7 +89,7 @@ impl World {
             if self.scenario.cancel_at == Some(turn) {
                 self.cancel();
             }
-            if !is_calm && self.random.percent(self.scenario.faults) {
+            while !is_calm && self.random.percent(self.scenario.faults) {
                 self.meddle();
             }
             if !self.turn(is_calm) {
@@ -106,6 +106,9 @@ impl World {
         let next = state.next(ORDER);
         assert_eq!(next, state.next(ORDER), "asked twice, it answers the same");
         assert_eq!(state.has_ended(), next == Next::Ended);
+        let saga = &state.saga;
+        assert!(saga.retrying.as_ref().is_none_or(|retrying| retrying.step == state.step()), "no old trouble is kept");
+        assert!(saga.paused.as_ref().is_none_or(|paused| paused.step == state.step()), "no old incident is kept");
         // Paused is seen as paused, until a cancel moves it on.
         let is_paused = state.saga_state() == SagaState::Paused && next != Next::Advance;
         assert_eq!(is_paused, next == Next::Wait(WaitingOn::Operator));
@@ -145,7 +148,7 @@ impl World {
                 self.provider.act(&action)
             }
         };
-        if !is_calm && self.random.percent(self.scenario.faults) {
+        while !is_calm && self.random.percent(self.scenario.faults) {
             self.meddle();
         }
         if !is_calm && self.random.percent(self.scenario.faults / 3) {
