@@ -45,36 +45,65 @@ pub enum Provider {
     Shipping,
 }
 
+impl Provider {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Provider::Payment => "payment",
+            Provider::Shipping => "shipping",
+        }
+    }
+}
+
 /// Listens on `addr` and serves until `shutdown`.
 ///
 /// # Errors
 /// When the address is taken or the ledger can't be used.
-pub async fn run(provider: Provider, addr: SocketAddr, ledger: &Path, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    provider: Provider,
+    addr: SocketAddr,
+    ledger: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(addr).await.with_context(|| format!("can't listen on {addr}"))?;
     serve(provider, listener, ledger, shutdown).await
 }
 
-/// Serves on a socket that listens already, so that the caller knows its port; returns once all is stopped and the ledger's file closed.
+/// Serves on a socket that listens already, so that the caller knows its port; returns once all is stopped and the
+/// ledger's file closed.
 ///
 /// # Errors
 /// When the ledger can't be used.
-pub async fn serve(provider: Provider, listener: TcpListener, ledger: &Path, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    provider: Provider,
+    listener: TcpListener,
+    ledger: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     match provider {
         Provider::Payment => {
             let simulator = open(ledger, PaymentSimulator::open).await?;
-            let stop = { let simulator = simulator.clone(); move || simulator.stop() };
+            let stop = {
+                let simulator = simulator.clone();
+                move || simulator.stop()
+            };
             until_stopped(listener, payment::routes(simulator), stop, shutdown).await
         }
         Provider::Shipping => {
             let simulator = open(ledger, ShippingSimulator::open).await?;
-            let stop = { let simulator = simulator.clone(); move || simulator.stop() };
+            let stop = {
+                let simulator = simulator.clone();
+                move || simulator.stop()
+            };
             until_stopped(listener, shipping::routes(simulator), stop, shutdown).await
         }
     }
 }
 
 /// Reading a long ledger takes a while, so it is done off the runtime's threads.
-async fn open<S: Send + 'static>(ledger: &Path, open: fn(&Path) -> Result<S, sagas::participants::OpenError>) -> anyhow::Result<S> {
+async fn open<S: Send + 'static>(
+    ledger: &Path,
+    open: fn(&Path) -> Result<S, sagas::participants::OpenError>,
+) -> anyhow::Result<S> {
     let path: PathBuf = ledger.to_owned();
     Ok(tokio::task::spawn_blocking(move || open(&path)).await??)
 }

@@ -1,6 +1,7 @@
 //! The payment provider's paths.
 //!
-//! `POST /v1/authorizations`, `/v1/captures`, `/v1/voids`, `/v1/refunds`: each with an `Idempotency-Key`, bodies as in the port.
+//! `POST /v1/authorizations`, `/v1/captures`, `/v1/voids`, `/v1/refunds`: each with an `Idempotency-Key`, bodies as
+//! in the port.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -8,7 +9,8 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sagas::participants::payment::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentSimulator, Refund, RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentSimulator, Refund, RefundRequest,
+    VoidRequest, Voided,
 };
 
 use super::ledger;
@@ -29,7 +31,11 @@ pub(super) fn routes(simulator: PaymentSimulator) -> Router {
         .with_state(simulator)
 }
 
-async fn authorize(State(simulator): State<PaymentSimulator>, headers: HeaderMap, body: Bytes) -> Answer<Authorization> {
+async fn authorize(
+    State(simulator): State<PaymentSimulator>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Authorization> {
     let request = AuthorizeRequest { key: key(&headers)?, ..parse(&body)? };
     Ok(Json(simulator.authorize(&request).await?))
 }

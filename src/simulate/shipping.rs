@@ -1,7 +1,7 @@
 //! The carrier's paths.
 //!
-//! `POST /v1/labels` and `/v1/voids` with an `Idempotency-Key`, bodies as in the port; `GET /v1/rates?country=…&parcels=…` and
-//! `GET /v1/labels/{id}`.
+//! `POST /v1/labels` and `/v1/voids` with an `Idempotency-Key`, bodies as in the port; `GET
+//! /v1/rates?country=…&parcels=…` and `GET /v1/labels/{id}`.
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;

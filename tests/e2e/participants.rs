@@ -160,7 +160,10 @@ async fn a_long_ledger_is_read_whole_or_in_windows() -> Outcome {
     let first: serde_json::Value = serde_json::from_str(&harness.0.get("/ledger?limit=1").await?)?;
     let fields: Vec<_> = first[0].as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default();
     assert_eq!(fields.iter().collect::<std::collections::BTreeSet<_>>().len(), 7, "{first}");
-    assert_eq!((&first[0]["kind"], &first[0]["amount"], &first[0]["currency"]), (&"authorize".into(), &"5".into(), &"JPY".into()));
+    assert_eq!(
+        (&first[0]["kind"], &first[0]["amount"], &first[0]["currency"]),
+        (&"authorize".into(), &"5".into(), &"JPY".into())
+    );
     harness.stop().await
 }
 
@@ -184,7 +187,15 @@ async fn a_request_that_is_not_understood_is_no_refusal_and_does_not_act() -> Ou
     };
     let path = "/v1/authorizations";
     assert_eq!(post(path, None, good).await?, (400, "idempotency_key_missing".to_owned()));
-    for body in ["", "{", "{}", "[]", &good.replace("1.00", "1,00"), &good.replace("\"token\"", "\"tokens\""), &good.replace("USD", "usd")] {
+    for body in [
+        "",
+        "{",
+        "{}",
+        "[]",
+        &good.replace("1.00", "1,00"),
+        &good.replace("\"token\"", "\"tokens\""),
+        &good.replace("USD", "usd"),
+    ] {
         assert_eq!(post(path, Some("k"), body).await?, (400, "malformed".to_owned()), "{body}");
     }
     assert_eq!(post("/v1/payments", Some("k"), good).await?, (404, "no_such_path".to_owned()));
@@ -201,7 +212,11 @@ async fn a_stop_ends_calls_that_hang_as_unknown_and_a_ledger_has_one_server() ->
     let folder = tempfile::tempdir()?;
     let ledger = folder.path().join("ledger.jsonl");
     let harness = Payment::start(&ledger, PATIENT).await?;
-    assert!(serve(Provider::Payment, TcpListener::bind("127.0.0.1:0").await?, &ledger, CancellationToken::new()).await.is_err());
+    assert!(
+        serve(Provider::Payment, TcpListener::bind("127.0.0.1:0").await?, &ledger, CancellationToken::new())
+            .await
+            .is_err()
+    );
     let request = AuthorizeRequest {
         key: "h".to_owned(),
         reference: "ord_1".to_owned(),

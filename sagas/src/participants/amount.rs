@@ -1,7 +1,7 @@
 //! Money as participants see it: a decimal string of exactly the currency's digits, and a currency.
 //!
-//! On the wire `{"value":"10.99","currency":"USD"}`. A participant takes the number of digits from the string, so that it
-//! needs no table of currencies.
+//! On the wire `{"value":"10.99","currency":"USD"}`. A participant takes the number of digits from the string, so
+//! that it needs no table of currencies.
 
 use std::fmt;
 
@@ -52,7 +52,10 @@ impl Amount {
         }
         let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
         let digits = u8::try_from(fraction.len()).ok().filter(|d| *d <= MAX_DIGITS).ok_or_else(malformed)?;
-        if whole.is_empty() || value.ends_with('.') || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        if whole.is_empty()
+            || value.ends_with('.')
+            || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+        {
             return Err(malformed());
         }
         let mut minor: i64 = 0;
@@ -114,7 +117,9 @@ mod tests {
 
     #[test]
     fn amounts_are_written_with_the_digits_of_their_currency() {
-        for (minor, digits, text) in [(1099, 2, "10.99"), (5, 2, "0.05"), (0, 2, "0.00"), (10, 0, "10"), (1, 3, "0.001")] {
+        for (minor, digits, text) in
+            [(1099, 2, "10.99"), (5, 2, "0.05"), (0, 2, "0.00"), (10, 0, "10"), (1, 3, "0.001")]
+        {
             assert_eq!(Amount::new(minor, digits, "XXX").value(), text);
             assert_eq!(Amount::parse(text, "XXX"), Ok(Amount::new(minor, digits, "XXX")));
         }

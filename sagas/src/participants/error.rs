@@ -13,8 +13,9 @@ pub enum StepError {
         /// For people.
         message: String,
     },
-    /// Nobody can say whether it acted: time ran out, the connection broke after sending, the key is in use, or the answer
-    /// was not understood. Ask with `query`, or repeat the call with the same key, until the answer is definite.
+    /// Nobody can say whether it acted: time ran out, the connection broke after sending, the key is in use, or the
+    /// answer was not understood. Ask with `query`, or repeat the call with the same key, until the answer is
+    /// definite.
     #[error("outcome unknown: {message}")]
     Unknown {
         /// For people.

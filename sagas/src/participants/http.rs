@@ -85,13 +85,22 @@ impl Transport {
     /// The URL below the base; each segment is escaped.
     pub(super) fn endpoint(&self, segments: &[&str]) -> Result<Url, TransportError> {
         let mut url = self.base.clone();
-        url.path_segments_mut().map_err(|()| TransportError::Url(self.base.to_string()))?.pop_if_empty().extend(segments);
+        url.path_segments_mut()
+            .map_err(|()| TransportError::Url(self.base.to_string()))?
+            .pop_if_empty()
+            .extend(segments);
         Ok(url)
     }
 
     /// A call that acts.
-    pub(super) async fn act<A: DeserializeOwned>(&self, url: &Url, key: &str, body: &impl Serialize) -> Result<A, StepError> {
-        let key = HeaderValue::from_str(key).map_err(|_| StepError::refused("invalid_key", "the key is no header value"))?;
+    pub(super) async fn act<A: DeserializeOwned>(
+        &self,
+        url: &Url,
+        key: &str,
+        body: &impl Serialize,
+    ) -> Result<A, StepError> {
+        let key =
+            HeaderValue::from_str(key).map_err(|_| StepError::refused("invalid_key", "the key is no header value"))?;
         let body = serde_json::to_vec(body).map_err(|error| StepError::retryable(format!("not sent: {error}")))?;
         let request = self.client.post(url.clone()).header(IDEMPOTENCY_KEY, key).header(CONTENT_TYPE, JSON).body(body);
         match send(request).await? {
@@ -131,7 +140,8 @@ async fn send(request: RequestBuilder) -> Result<Reply, StepError> {
     let status = response.status();
     if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
         let retry_after = retry_after(&response);
-        let message = body(&mut response).await.ok().and_then(|b| problem(&response, &b)).map_or_else(|| status.to_string(), say);
+        let message =
+            body(&mut response).await.ok().and_then(|b| problem(&response, &b)).map_or_else(|| status.to_string(), say);
         return Err(StepError::Retryable { message, retry_after });
     }
     let body = body(&mut response).await?;

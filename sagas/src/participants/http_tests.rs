@@ -77,7 +77,10 @@ async fn only_a_coded_422_is_a_refusal() {
 #[tokio::test]
 async fn to_be_turned_away_is_retryable_with_the_wait_that_was_asked_for() {
     let answer = answered_with(http("429 Too Many", "retry-after: 7\r\n", "slow down")).await;
-    assert!(matches!(answer, Err(StepError::Retryable { retry_after: Some(wait), .. }) if wait == Duration::from_secs(7)), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StepError::Retryable { retry_after: Some(wait), .. }) if wait == Duration::from_secs(7)),
+        "{answer:?}"
+    );
     let answer = answered_with(http("503 Unavailable", PROBLEM, r#"{"code":"unavailable","detail":"closed"}"#)).await;
     assert_eq!(answer, Err(StepError::retryable("closed")));
 }

@@ -1,7 +1,8 @@
 //! Payment and shipping: the ports through which a saga's step reaches them, and their adapters.
 //!
-//! Each participant has one port and two adapters: over HTTP ([`payment::HttpPayment`], [`shipping::HttpShipping`]) and in
-//! process ([`payment::InProcessPayment`], [`shipping::InProcessShipping`]), which calls the reference simulator directly.
+//! Each participant has one port and two adapters: over HTTP ([`payment::HttpPayment`], [`shipping::HttpShipping`])
+//! and in process ([`payment::InProcessPayment`], [`shipping::InProcessShipping`]), which calls the reference
+//! simulator directly.
 //!
 //! Invariants:
 //! - every call that acts carries an idempotency key; the same key and request never act twice;

@@ -1,7 +1,8 @@
 //! What every adapter of a participant's port must do: one suite for each port, run on each implementation.
 //!
-//! [`payment_contract!`](crate::payment_contract) and [`shipping_contract!`](crate::shipping_contract) make one test of each
-//! sentence for a harness, which knows how to start the provider on a ledger file and how to look at it from outside.
+//! [`payment_contract!`](crate::payment_contract) and [`shipping_contract!`](crate::shipping_contract) make one test
+//! of each sentence for a harness, which knows how to start the provider on a ledger file and how to look at it from
+//! outside.
 
 pub mod payment;
 pub mod shipping;

@@ -62,7 +62,8 @@ pub async fn a_repeated_label_is_the_same_and_bought_once<H: ShippingHarness>(le
     assert_eq!(port.query("sag_1/label/forward/0/1").await?, Some(ShippingOutcome::Labelled(bought.clone())));
     let other = LabelRequest { parcels: 2, ..label("sag_1/label/forward/0/1") };
     assert_eq!(refusal(port.label(&other).await)?, "key_reused");
-    let status = |tracking: Option<crate::participants::shipping::Tracking>| tracking.map(|t| (t.tracking_number, t.status));
+    let status =
+        |tracking: Option<crate::participants::shipping::Tracking>| tracking.map(|t| (t.tracking_number, t.status));
     let number = bought.tracking_number.clone();
     assert_eq!(status(port.track(&bought.label_id).await?), Some((number.clone(), TrackingStatus::LabelCreated)));
     for _ in 0..2 {
@@ -119,7 +120,9 @@ pub async fn a_label_for_nowhere_is_refused<H: ShippingHarness>(ledger: &Path) -
 }
 
 /// See the name.
-pub async fn a_label_that_hangs_after_acting_is_unknown_until_asked_or_repeated<H: ShippingHarness>(ledger: &Path) -> Outcome {
+pub async fn a_label_that_hangs_after_acting_is_unknown_until_asked_or_repeated<H: ShippingHarness>(
+    ledger: &Path,
+) -> Outcome {
     let harness = H::start(ledger, IMPATIENT).await?;
     let port = harness.port();
     harness.control(Mode::HangAfterActing).await?;

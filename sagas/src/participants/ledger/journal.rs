@@ -2,11 +2,11 @@
 //!
 //! Invariants:
 //! - one process at a time: the file is locked while it is open;
-//! - [`Journal::durable`] returns only after the record is on disk. One writer thread takes whatever has gathered, writes it
-//!   as one batch and syncs once, so a hundred callers cost one sync;
-//! - each batch begins with a line `{"batch":OFFSET}` of its own offset. A batch is written only after the one before was
-//!   synced: a broken line with a batch mark behind it is therefore damage and the file is not opened; a broken line
-//!   with none is the tail of a crash, was never answered, and is cut off;
+//! - [`Journal::durable`] returns only after the record is on disk. One writer thread takes whatever has gathered,
+//!   writes it as one batch and syncs once, so a hundred callers cost one sync;
+//! - each batch begins with a line `{"batch":OFFSET}` of its own offset. A batch is written only after the one before
+//!   was synced: a broken line with a batch mark behind it is therefore damage and the file is not opened; a broken
+//!   line with none is the tail of a crash, was never answered, and is cut off;
 //! - after a failed write nothing is accepted any more: what is on disk is no longer known.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -199,7 +199,8 @@ fn write_batches(shared: &Shared, progress: &watch::Sender<Progress>, mut file: 
             waiting.records
         };
         let mark = format!("{{\"batch\":{offset}}}\n");
-        let written = file.write_all(mark.as_bytes()).and_then(|()| file.write_all(&batch)).and_then(|()| file.sync_data());
+        let written =
+            file.write_all(mark.as_bytes()).and_then(|()| file.write_all(&batch)).and_then(|()| file.sync_data());
         if let Err(error) = written {
             tracing::error!(%error, "the ledger can't be written; nothing more is accepted");
             shared.lock().broken = true;
@@ -287,7 +288,8 @@ mod tests {
             let expected: Vec<_> = (0..=n).map(|n| format!("{{\"n\":{n}}}")).collect();
             let seen: Vec<_> = lines(&path).unwrap().into_iter().filter(|l| !l.contains("batch")).collect();
             assert_eq!(seen, expected);
-            let journal = Journal::open(&path, |l| if l.starts_with(b"{\"n\"") { Ok(()) } else { Err("odd".into()) }).unwrap();
+            let journal =
+                Journal::open(&path, |l| if l.starts_with(b"{\"n\"") { Ok(()) } else { Err("odd".into()) }).unwrap();
             drop(journal);
         }
     }
@@ -305,7 +307,10 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes[12] = b'?';
         fs::write(&path, bytes).unwrap();
-        assert!(matches!(lines(&path), Err(OpenError::Damaged { offset: 12, .. })), "the first record begins at byte 12");
+        assert!(
+            matches!(lines(&path), Err(OpenError::Damaged { offset: 12, .. })),
+            "the first record begins at byte 12"
+        );
     }
 
     #[tokio::test]

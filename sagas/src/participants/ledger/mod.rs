@@ -1,10 +1,11 @@
 //! A provider's ledger: what each idempotency key led to, what acted in order, and which keys are blocked.
 //!
-//! A simulator brings its own books ([`Books`]) and decides by them; the ledger makes a decision once for each key, writes it
-//! down, and answers only when it is on disk. The books are rebuilt from the file at the start.
+//! A simulator brings its own books ([`Books`]) and decides by them; the ledger makes a decision once for each key,
+//! writes it down, and answers only when it is on disk. The books are rebuilt from the file at the start.
 //!
 //! Invariants:
-//! - deciding, recording and changing the books happen under one lock, so a key acts at most once and no other call comes between;
+//! - deciding, recording and changing the books happen under one lock, so a key acts at most once and no other call
+//!   comes between;
 //! - nothing is answered, queried or listed before it is durable;
 //! - refusals are remembered under their key and are no ledger entries; neither are blocked keys;
 //! - entries are numbered from 1 without holes, in the order in which they acted.
@@ -20,16 +21,17 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use entry::{Entry, Kind};
-pub(super) use entry::{Answer, Call, fingerprint};
 use entry::Record;
-use journal::{Journal, Room};
+pub(super) use entry::{Answer, Call, fingerprint};
+pub use entry::{Entry, Kind};
 pub use journal::OpenError;
+use journal::{Journal, Room};
 
 use super::fault::Fault;
 use crate::participants::Amount;
 
-/// Calls of one key that failed on purpose are counted for so many keys at most; past it they are turned away uncounted.
+/// Calls of one key that failed on purpose are counted for so many keys at most; past it they are turned away
+/// uncounted.
 const MAX_STUMBLING_KEYS: usize = 65_536;
 
 /// What a participant's call brings about.
@@ -273,7 +275,8 @@ impl<B: Books> Ledger<B> {
             let state = self.lock();
             let skip = usize::try_from(after).unwrap_or(usize::MAX);
             let indices = state.acted.iter().enumerate().skip(skip).take(limit);
-            let page: Vec<Entry> = indices.filter_map(|(n, index)| state.records.get(*index)?.entry(n as u64 + 1)).collect();
+            let page: Vec<Entry> =
+                indices.filter_map(|(n, index)| state.records.get(*index)?.entry(n as u64 + 1)).collect();
             let last = state.acted.get(skip..).and_then(|rest| rest.get(..limit.min(rest.len()))?.last());
             (page, last.map_or(0, |index| *index as u64 + 1))
         };

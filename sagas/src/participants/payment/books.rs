@@ -9,10 +9,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest, Voided,
-};
 use super::token::Token;
+use super::{
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest,
+    Voided,
+};
 use crate::participants::Amount;
 use crate::participants::ledger::{Books, Fact, Kind, Refusal, View};
 
@@ -54,7 +55,9 @@ impl From<PaymentFact> for PaymentOutcome {
         match fact {
             PaymentFact::Authorized { authorization, .. } => Self::Authorized(authorization),
             PaymentFact::Captured { capture, .. } => Self::Captured(capture),
-            PaymentFact::Voided { authorization_id, .. } => Self::Voided(Voided { authorization_id: Some(authorization_id) }),
+            PaymentFact::Voided { authorization_id, .. } => {
+                Self::Voided(Voided { authorization_id: Some(authorization_id) })
+            }
             PaymentFact::Blocked { .. } => Self::Voided(Voided { authorization_id: None }),
             PaymentFact::Refunded { refund, .. } => Self::Refunded(refund),
         }
@@ -104,7 +107,8 @@ impl Books for PaymentBooks {
                 if let Some(held) = self.held.get_mut(authorization_id) {
                     held.captured_minor += capture.amount.minor;
                 }
-                self.taken.insert(capture.capture_id.clone(), Taken { amount: capture.amount.clone(), refunded_minor: 0 });
+                self.taken
+                    .insert(capture.capture_id.clone(), Taken { amount: capture.amount.clone(), refunded_minor: 0 });
             }
             PaymentFact::Voided { authorization_id, .. } => {
                 if let Some(held) = self.held.get_mut(authorization_id) {
@@ -147,7 +151,10 @@ pub(super) fn capture(view: &View<'_, PaymentBooks>, request: &CaptureRequest) -
         return Err(Refusal::new("authorization_expired", format!("the authorization expired at {}", held.expires_at)));
     }
     if !fits(&request.amount, &held.amount, held.captured_minor) {
-        return Err(Refusal::new("exceeds_authorized", format!("{} is more than is left of {}", request.amount, held.amount)));
+        return Err(Refusal::new(
+            "exceeds_authorized",
+            format!("{} is more than is left of {}", request.amount, held.amount),
+        ));
     }
     if held.capture_declines {
         return Err(Refusal::new("capture_declined", "the card's bank declined the capture"));
@@ -183,7 +190,10 @@ pub(super) fn refund(view: &View<'_, PaymentBooks>, request: &RefundRequest) -> 
     let taken = taken.ok_or_else(|| Refusal::new("unknown_capture", "there is no such capture"))?;
     above_zero(&request.amount)?;
     if !fits(&request.amount, &taken.amount, taken.refunded_minor) {
-        return Err(Refusal::new("exceeds_captured", format!("{} is more than is left of {}", request.amount, taken.amount)));
+        return Err(Refusal::new(
+            "exceeds_captured",
+            format!("{} is more than is left of {}", request.amount, taken.amount),
+        ));
     }
     let refund = Refund { refund_id: new_id("ref"), amount: request.amount.clone() };
     Ok(PaymentFact::Refunded { capture_id: request.capture_id.clone(), refund })

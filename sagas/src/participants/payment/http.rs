@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest,
+    VoidRequest, Voided,
 };
 use crate::participants::StepError;
 use crate::participants::http::{Transport, TransportError};
@@ -22,8 +23,8 @@ pub struct HttpPayment {
 }
 
 impl HttpPayment {
-    /// A client of the provider at `base`, as `http://127.0.0.1:9001`. A call that takes longer than `limit` is given up: its
-    /// outcome is unknown. Clones share one pool of connections.
+    /// A client of the provider at `base`, as `http://127.0.0.1:9001`. A call that takes longer than `limit` is given
+    /// up: its outcome is unknown. Clones share one pool of connections.
     ///
     /// # Errors
     /// When `base` is no HTTP URL, or TLS can't be set up.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, PaymentSimulator, Refund, RefundRequest,
-    VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, PaymentSimulator, Refund,
+    RefundRequest, VoidRequest, Voided,
 };
 use crate::participants::{StepError, within};
 

@@ -10,6 +10,7 @@ mod token;
 pub use http::HttpPayment;
 pub use in_process::InProcessPayment;
 pub use port::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest,
+    VoidRequest, Voided,
 };
 pub use simulator::PaymentSimulator;

@@ -10,33 +10,36 @@ use crate::participants::{Amount, StepError};
 
 /// What a saga needs of whoever holds the customer's money.
 ///
-/// Keys are 1 to 255 visible ASCII characters. A call repeated with its key and the same request gets the first definite
-/// answer again and never acts twice; with another request it is refused with `key_reused`, and the first answer stands.
+/// Keys are 1 to 255 visible ASCII characters. A call repeated with its key and the same request gets the first
+/// definite answer again and never acts twice; with another request it is refused with `key_reused`, and the first
+/// answer stands.
 #[async_trait]
 pub trait PaymentPort: Send + Sync {
-    /// How long the provider remembers a key; `None`: as long as its ledger exists. Past it an unknown may not be repeated.
+    /// How long the provider remembers a key; `None`: as long as its ledger exists. Past it an unknown may not be
+    /// repeated.
     fn key_lifetime(&self) -> Option<Duration>;
 
     /// Sets money aside. Refusals: `declined`, `invalid_token`, `invalid_amount`, `voided` (blocked by [`Self::void`]).
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError>;
 
-    /// Takes money that was set aside, all or part of it; several parts may not exceed it. Refusals: `capture_declined`,
-    /// `unknown_authorization`, `authorization_voided`, `authorization_expired`, `exceeds_authorized`, `invalid_amount`.
+    /// Takes money that was set aside, all or part of it; several parts may not exceed it. Refusals:
+    /// `capture_declined`, `unknown_authorization`, `authorization_voided`, `authorization_expired`,
+    /// `exceeds_authorized`, `invalid_amount`.
     async fn capture(&self, request: &CaptureRequest) -> Result<Capture, StepError>;
 
     /// Gives back what was set aside, or makes sure that it never will be.
     ///
-    /// With an `authorization_id`, that authorization is released. Without one (the outcome of the forward call is unknown) whatever
-    /// the forward key did is released; and if it did nothing so far, the key is blocked: a forward call that arrives
-    /// later, or still runs, is refused with `voided` and never acts. Refusals: `already_captured`,
+    /// With an `authorization_id`, that authorization is released. Without one (the outcome of the forward call is
+    /// unknown) whatever the forward key did is released; and if it did nothing so far, the key is blocked: a forward
+    /// call that arrives later, or still runs, is refused with `voided` and never acts. Refusals: `already_captured`,
     /// `already_voided` (by another key), `unknown_authorization`.
     async fn void(&self, request: &VoidRequest) -> Result<Voided, StepError>;
 
     /// Gives captured money back, all or part of it. Refusals: `unknown_capture`, `exceeds_captured`, `invalid_amount`.
     async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError>;
 
-    /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone is no
-    /// reason to compensate (block the key with [`Self::void`]). Never answers `Refused`.
+    /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone
+    /// is no reason to compensate (block the key with [`Self::void`]). Never answers `Refused`.
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError>;
 }
 

@@ -1,6 +1,7 @@
 //! The reference payment provider: its books behind its ledger, and its way of failing on demand.
 //!
-//! Used in process by [`super::InProcessPayment`] and over HTTP by the server in the root package. It knows nothing of either.
+//! Used in process by [`super::InProcessPayment`] and over HTTP by the server in the root package. It knows nothing
+//! of either.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use super::books::{self, PaymentBooks, PaymentFact};
 use super::token::Token;
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest,
+    Voided,
 };
 use crate::participants::fault::Fault;
 use crate::participants::ledger::{Answer, Call, Entry, Known, Ledger, OpenError, Refusal, Settled, View, fingerprint};
@@ -66,7 +68,9 @@ impl PaymentSimulator {
             Some(Token::Slow(wait)) if !self.ledger.is_decided(&request.key) => {
                 self.authorize_later(request.clone(), call, wait).await?
             }
-            Some(Token::Flaky(times)) if !self.ledger.is_decided(&request.key) && self.ledger.stumbles(&request.key, times) => {
+            Some(Token::Flaky(times))
+                if !self.ledger.is_decided(&request.key) && self.ledger.stumbles(&request.key, times) =>
+            {
                 return Err(Fault::unavailable("a passing fault, as the token asks for"));
             }
             _ => self.ledger.settle(&call, |view| books::authorize(view, request, token)).await?,

@@ -17,7 +17,8 @@ pub(super) enum Token {
     Decline,
     /// `tok_decline_on_capture`: the authorization is given, every capture of it is refused.
     DeclineOnCapture,
-    /// `tok_slow_MS`: the authorization acts and answers after so many milliseconds, even if the caller is gone by then.
+    /// `tok_slow_MS`: the authorization acts and answers after so many milliseconds, even if the caller is gone by
+    /// then.
     Slow(Duration),
     /// `tok_hang_after_acting`: acts, then never answers the first call of a key.
     HangAfterActing,
@@ -61,7 +62,17 @@ mod tests {
         assert_eq!(Token::parse("tok_ok"), Some(Token::Ok));
         assert_eq!(Token::parse("tok_slow_250"), Some(Token::Slow(Duration::from_millis(250))));
         assert_eq!(Token::parse("tok_flaky_3"), Some(Token::Flaky(3)));
-        for text in ["", "tok_", "tok_okay", "tok_slow_", "tok_slow_-1", "tok_slow_+1", "tok_slow_600001", "tok_flaky_x", "tok_flaky_1001"] {
+        for text in [
+            "",
+            "tok_",
+            "tok_okay",
+            "tok_slow_",
+            "tok_slow_-1",
+            "tok_slow_+1",
+            "tok_slow_600001",
+            "tok_flaky_x",
+            "tok_flaky_1001",
+        ] {
             assert_eq!(Token::parse(text), None, "{text:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! What the simulated carrier remembers, what it charges, and the rules that guard it. Pure: the ledger calls them under
-//! its lock.
+//! What the simulated carrier remembers, what it charges, and the rules that guard it. Pure: the ledger calls them
+//! under its lock.
 
 use std::collections::HashMap;
 

@@ -21,8 +21,8 @@ pub struct HttpShipping {
 }
 
 impl HttpShipping {
-    /// A client of the carrier at `base`, as `http://127.0.0.1:9002`. A call that takes longer than `limit` is given up: its
-    /// outcome is unknown. Clones share one pool of connections.
+    /// A client of the carrier at `base`, as `http://127.0.0.1:9002`. A call that takes longer than `limit` is given
+    /// up: its outcome is unknown. Clones share one pool of connections.
     ///
     /// # Errors
     /// When `base` is no HTTP URL, or TLS can't be set up.

@@ -9,6 +9,7 @@ mod simulator;
 pub use http::HttpShipping;
 pub use in_process::InProcessShipping;
 pub use port::{
-    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking, TrackingStatus, VoidLabelRequest,
+    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking, TrackingStatus,
+    VoidLabelRequest,
 };
 pub use simulator::ShippingSimulator;

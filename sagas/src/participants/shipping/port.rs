@@ -10,28 +10,29 @@ use crate::participants::{Amount, StepError};
 /// What a saga needs of whoever carries the parcels. Keys behave as in the payment port.
 #[async_trait]
 pub trait ShippingPort: Send + Sync {
-    /// How long the provider remembers a key; `None`: as long as its ledger exists. Past it an unknown may not be repeated.
+    /// How long the provider remembers a key; `None`: as long as its ledger exists. Past it an unknown may not be
+    /// repeated.
     fn key_lifetime(&self) -> Option<Duration>;
 
     /// What each service would cost; buys nothing. Refusals: `unserviceable`, `invalid_parcels`.
     async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError>;
 
-    /// Buys a label. Refusals: `unserviceable` (nobody delivers to that country), `invalid_parcels`, `voided` (blocked by
-    /// [`Self::void_label`]).
+    /// Buys a label. Refusals: `unserviceable` (nobody delivers to that country), `invalid_parcels`, `voided`
+    /// (blocked by [`Self::void_label`]).
     async fn label(&self, request: &LabelRequest) -> Result<Label, StepError>;
 
     /// Gives a label back, or makes sure that it is never bought.
     ///
-    /// Without a `label_id` (the outcome of the forward call is unknown) whatever the forward key bought is given back; and if it
-    /// bought nothing so far, the key is blocked: a forward call that arrives later, or still runs, is refused with
-    /// `voided` and never acts. Refusals: `already_voided` (by another key), `unknown_label`.
+    /// Without a `label_id` (the outcome of the forward call is unknown) whatever the forward key bought is given
+    /// back; and if it bought nothing so far, the key is blocked: a forward call that arrives later, or still runs,
+    /// is refused with `voided` and never acts. Refusals: `already_voided` (by another key), `unknown_label`.
     async fn void_label(&self, request: &VoidLabelRequest) -> Result<LabelVoided, StepError>;
 
     /// Where a parcel is. `None`: the carrier knows no such label. Never answers `Refused`.
     async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError>;
 
-    /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone is no
-    /// reason to compensate (block the key with [`Self::void_label`]). Never answers `Refused`.
+    /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone
+    /// is no reason to compensate (block the key with [`Self::void_label`]). Never answers `Refused`.
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError>;
 }
 

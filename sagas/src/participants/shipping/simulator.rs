@@ -1,6 +1,7 @@
 //! The reference carrier: its books behind its ledger, and its way of failing on demand.
 //!
-//! Used in process by [`super::InProcessShipping`] and over HTTP by the server in the root package. It knows nothing of either.
+//! Used in process by [`super::InProcessShipping`] and over HTTP by the server in the root package. It knows nothing
+//! of either.
 
 use std::path::Path;
 use std::sync::Arc;

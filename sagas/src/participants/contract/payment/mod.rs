@@ -1,14 +1,22 @@
-//! The payment port's contract.
+//! The payment port's contract. What holds while an outcome is unknown is in [`unknown`].
+
+mod unknown;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Harness, IMPATIENT, Outcome, PATIENT, is_retryable, is_unknown, kinds, refusal, tear, usd};
+use super::{Harness, Outcome, PATIENT, is_retryable, kinds, refusal, tear, usd};
 use crate::participants::payment::{
     AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, RefundRequest, VoidRequest, Voided,
 };
 use crate::participants::{Kind, Mode, StepError};
+
+pub use unknown::{
+    a_call_that_hangs_after_acting_is_unknown_until_asked_or_repeated,
+    a_provider_that_hangs_leaves_the_outcome_unknown, a_slow_calls_key_is_in_use_until_it_has_acted,
+    any_call_can_be_made_to_hang_after_acting, voiding_an_unknown_call_blocks_it_when_it_comes_late,
+    voiding_an_unknown_call_blocks_it_while_it_runs, voiding_an_unknown_call_releases_what_it_did,
+};
 
 /// Runs the payment port's contract on a harness.
 #[macro_export]
@@ -62,7 +70,12 @@ fn void(key: &str, forward_key: &str, authorization_id: Option<&str>) -> VoidReq
 }
 
 fn refund(key: &str, capture_id: &str, minor: i64) -> RefundRequest {
-    RefundRequest { key: key.to_owned(), reference: ORDER.to_owned(), capture_id: capture_id.to_owned(), amount: usd(minor) }
+    RefundRequest {
+        key: key.to_owned(),
+        reference: ORDER.to_owned(),
+        capture_id: capture_id.to_owned(),
+        amount: usd(minor),
+    }
 }
 
 /// A harness of the payment port.
@@ -90,12 +103,18 @@ pub async fn a_repeated_call_answers_the_same_and_acts_once<H: PaymentHarness>(l
     assert_eq!(port.query("a").await?, Some(PaymentOutcome::Authorized(held)));
     assert_eq!(port.query("c").await?, Some(PaymentOutcome::Captured(taken)));
     assert_eq!(port.query("r").await?, Some(PaymentOutcome::Refunded(back)));
-    assert_eq!(port.query("v").await?, Some(PaymentOutcome::Voided(Voided { authorization_id: Some(other.authorization_id) })));
+    assert_eq!(
+        port.query("v").await?,
+        Some(PaymentOutcome::Voided(Voided { authorization_id: Some(other.authorization_id) }))
+    );
     assert_eq!(port.query("never used").await?, None);
     let entries = harness.entries().await?;
     assert_eq!(kinds(&entries), [Kind::Authorize, Kind::Capture, Kind::Refund, Kind::Authorize, Kind::Void]);
     assert_eq!(entries.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-    assert_eq!(entries.iter().map(|e| e.amount.as_str()).collect::<Vec<_>>(), ["10.99", "10.99", "0.99", "10.99", "10.99"]);
+    assert_eq!(
+        entries.iter().map(|e| e.amount.as_str()).collect::<Vec<_>>(),
+        ["10.99", "10.99", "0.99", "10.99", "10.99"]
+    );
     assert!(entries.iter().all(|e| e.reference == ORDER && e.currency == "USD"));
     assert_eq!(entries.iter().map(|e| e.key.as_str()).collect::<Vec<_>>(), ["a", "c", "r", "b", "v"]);
     assert_eq!(port.key_lifetime(), None);
@@ -103,7 +122,9 @@ pub async fn a_repeated_call_answers_the_same_and_acts_once<H: PaymentHarness>(l
 }
 
 /// See the name.
-pub async fn a_key_used_for_another_request_is_refused_and_its_first_answer_stands<H: PaymentHarness>(ledger: &Path) -> Outcome {
+pub async fn a_key_used_for_another_request_is_refused_and_its_first_answer_stands<H: PaymentHarness>(
+    ledger: &Path,
+) -> Outcome {
     let harness = H::start(ledger, PATIENT).await?;
     let port = harness.port();
     let held = port.authorize(&authorize("a", "tok_ok")).await?;
@@ -146,32 +167,6 @@ pub async fn a_decline_on_capture_leaves_the_authorization<H: PaymentHarness>(le
 }
 
 /// See the name.
-pub async fn a_call_that_hangs_after_acting_is_unknown_until_asked_or_repeated<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, IMPATIENT).await?;
-    let port = harness.port();
-    let first = port.authorize(&authorize("h", "tok_hang_after_acting")).await;
-    assert!(is_unknown(&first), "{first:?}");
-    let Some(PaymentOutcome::Authorized(held)) = port.query("h").await? else { return Err("it acted".into()) };
-    assert_eq!(port.authorize(&authorize("h", "tok_hang_after_acting")).await?, held);
-    assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize]);
-    harness.stop().await
-}
-
-/// See the name.
-pub async fn any_call_can_be_made_to_hang_after_acting<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, IMPATIENT).await?;
-    let port = harness.port();
-    let held = port.authorize(&authorize("a", "tok_ok")).await?;
-    harness.control(Mode::HangAfterActing).await?;
-    let request = capture("c", &held.authorization_id, 1_099);
-    assert!(is_unknown(&port.capture(&request).await));
-    assert!(matches!(port.query("c").await?, Some(PaymentOutcome::Captured(_))));
-    port.capture(&request).await?;
-    assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize, Kind::Capture]);
-    harness.stop().await
-}
-
-/// See the name.
 pub async fn a_flaky_call_fails_without_acting_as_often_as_asked<H: PaymentHarness>(ledger: &Path) -> Outcome {
     let harness = H::start(ledger, PATIENT).await?;
     let port = harness.port();
@@ -183,74 +178,6 @@ pub async fn a_flaky_call_fails_without_acting_as_often_as_asked<H: PaymentHarne
     assert_eq!(port.authorize(&authorize("f", "tok_flaky_3")).await?, held);
     assert!(is_retryable(&port.authorize(&authorize("g", "tok_flaky_1")).await), "each key is counted for itself");
     assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize]);
-    harness.stop().await
-}
-
-/// See the name.
-pub async fn a_slow_calls_key_is_in_use_until_it_has_acted<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, IMPATIENT).await?;
-    let port = harness.port();
-    let slow = authorize("s", "tok_slow_2500");
-    assert!(is_unknown(&port.authorize(&slow).await), "it takes longer than we wait");
-    assert!(is_unknown(&port.authorize(&slow).await), "the key is in use");
-    assert_eq!(port.query("s").await?, Some(PaymentOutcome::InProgress));
-    assert_eq!(harness.entries().await?, []);
-    let held = loop {
-        match port.query("s").await? {
-            Some(PaymentOutcome::InProgress) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Some(PaymentOutcome::Authorized(held)) => break held,
-            other => return Err(format!("the call was dropped with its caller: {other:?}").into()),
-        }
-    };
-    assert_eq!(port.authorize(&slow).await?, held);
-    port.authorize(&authorize("t", "tok_slow_20")).await?;
-    assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize, Kind::Authorize]);
-    harness.stop().await
-}
-
-/// See the name.
-pub async fn voiding_an_unknown_call_blocks_it_when_it_comes_late<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, PATIENT).await?;
-    let port = harness.port();
-    for _ in 0..2 {
-        assert_eq!(port.void(&void("v", "late", None)).await?, Voided { authorization_id: None });
-        assert_eq!(refusal(port.authorize(&authorize("late", "tok_ok")).await)?, "voided");
-        assert_eq!(refusal(port.authorize(&authorize("late", "tok_slow_1")).await)?, "voided");
-        assert_eq!(refusal(port.authorize(&authorize("late", "tok_flaky_9")).await)?, "voided");
-    }
-    assert!(matches!(port.query("late").await?, Some(PaymentOutcome::Refused { code, .. }) if code == "voided"));
-    assert_eq!(port.query("v").await?, Some(PaymentOutcome::Voided(Voided { authorization_id: None })));
-    assert_eq!(harness.entries().await?, []);
-    harness.stop().await
-}
-
-/// See the name.
-pub async fn voiding_an_unknown_call_blocks_it_while_it_runs<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, PATIENT).await?;
-    let port = harness.port();
-    let running = tokio::spawn({
-        let port = harness.port();
-        async move { port.authorize(&authorize("s", "tok_slow_1000")).await }
-    });
-    while port.query("s").await? != Some(PaymentOutcome::InProgress) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(port.void(&void("v", "s", None)).await?, Voided { authorization_id: None });
-    assert_eq!(refusal(running.await?)?, "voided");
-    assert_eq!(harness.entries().await?, []);
-    harness.stop().await
-}
-
-/// See the name.
-pub async fn voiding_an_unknown_call_releases_what_it_did<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, IMPATIENT).await?;
-    let port = harness.port();
-    assert!(is_unknown(&port.authorize(&authorize("h", "tok_hang_after_acting")).await));
-    let voided = port.void(&void("v", "h", None)).await?;
-    let held = port.authorize(&authorize("h", "tok_hang_after_acting")).await?;
-    assert_eq!(voided.authorization_id.as_ref(), Some(&held.authorization_id));
-    assert_eq!(refusal(port.capture(&capture("c", &held.authorization_id, 1)).await)?, "authorization_voided");
-    assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize, Kind::Void]);
     harness.stop().await
 }
 
@@ -363,7 +290,8 @@ pub async fn many_calls_of_one_key_at_once_act_once<H: PaymentHarness>(ledger: &
 /// See the name.
 pub async fn a_hundred_calls_at_once_are_in_the_ledger_once_each<H: PaymentHarness>(ledger: &Path) -> Outcome {
     let harness = H::start(ledger, PATIENT).await?;
-    let call = |n: usize, port: Arc<H::Port>| async move { port.authorize(&authorize(&format!("k{n}"), "tok_ok")).await };
+    let call =
+        |n: usize, port: Arc<H::Port>| async move { port.authorize(&authorize(&format!("k{n}"), "tok_ok")).await };
     let calls: Vec<_> = (0..100).map(|n| tokio::spawn(call(n, harness.port()))).collect();
     for call in calls {
         call.await??;
@@ -386,19 +314,6 @@ pub async fn a_provider_that_is_down_did_not_act<H: PaymentHarness>(ledger: &Pat
     harness.control(Mode::Slow { ms: Some(10) }).await?;
     port.authorize(&authorize("a", "tok_ok")).await?;
     harness.control(Mode::Ok).await?;
-    assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize]);
-    harness.stop().await
-}
-
-/// See the name.
-pub async fn a_provider_that_hangs_leaves_the_outcome_unknown<H: PaymentHarness>(ledger: &Path) -> Outcome {
-    let harness = H::start(ledger, IMPATIENT).await?;
-    let port = harness.port();
-    harness.control(Mode::Hang).await?;
-    assert!(is_unknown(&port.authorize(&authorize("a", "tok_ok")).await));
-    harness.control(Mode::Ok).await?;
-    assert_eq!(port.query("a").await?, None);
-    port.authorize(&authorize("a", "tok_ok")).await?;
     assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize]);
     harness.stop().await
 }
