@@ -9,6 +9,14 @@ use uuid::Uuid;
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 /// The most events one append may hold.
 pub const MAX_EVENTS_PER_APPEND: usize = 2_000;
+/// The most claims, balance changes, timer changes or vault entries one append may hold, of each.
+pub const MAX_CHANGES_PER_APPEND: usize = 2_000;
+/// The largest change of a balance, either way: the sum over a batch stays far from overflow.
+pub const MAX_DELTA: i64 = 1 << 53;
+/// The longest scope or key of a claim, in bytes; an account may have twice as many. What an index entry can hold.
+pub const MAX_KEY_BYTES: usize = 1_200;
+/// The longest other text (a shop, a kind, a type, a holder), in bytes.
+pub const MAX_TEXT_BYTES: usize = 2_048;
 
 /// One member of a batch: all of it is committed, or none.
 #[derive(Clone, Debug)]

@@ -7,15 +7,35 @@
 //!
 //! It may not know the domain. SQL lies in `sql/` alone; `memory` is the reference implementation of the contract suite.
 pub mod append;
+mod cache;
+#[cfg(feature = "testing")]
+pub mod contract;
 pub mod error;
 pub mod event;
+pub mod feed;
+mod group_commit;
 pub mod ids;
+pub mod keys;
+pub mod memory;
+mod prepared;
+pub mod shops;
+pub mod sql;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod vault;
 
 pub use append::{
     Append, Appended, BalanceChange, Claim, Expected, Fence, NewEvent, StreamAppend, TimerChange, VaultEntry,
 };
 pub use error::{AppendError, ReadError, Refusal, TakenClaim};
 pub use event::{Actor, ActorKind, Metadata, RecordedEvent, Source};
+pub use feed::{EventFeed, FeedError, StoreFeed};
+pub use group_commit::Limits;
 pub use ids::{Incarnation, Log, Position, SLOTS, Slot, StreamId, Version, slot_of};
+pub use keys::{ApiKey, ApiKeys, Role};
+pub use memory::MemoryEventStore;
+pub use shops::{Shop, Shops};
+pub use sql::PgEventStore;
 pub use store::{ClaimRecord, EventStore, Lease, LogHead, Timer};
+pub use vault::{Person, Vault};

@@ -1,0 +1,87 @@
+//! Contract suites: what every implementation of a port must do. Each test is a function of the port; `store_contract!` makes tests of them.
+#![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
+pub mod balances;
+pub mod claims;
+pub mod directory;
+pub mod feed;
+pub mod given;
+pub mod log;
+pub mod race;
+pub mod slots;
+pub mod streams;
+
+/// Runs the store's whole suite. `$make` is an async expression of `(Arc<S>, guard)` for a new, empty store, where `S` implements
+/// `EventStore`, `KeyStore`, `ShopStore` and `PersonKeys`; the guard is held to the test's end.
+#[macro_export]
+macro_rules! store_contract {
+    ($make:expr) => {
+        $crate::store_contract!(@tests $make;
+            streams: an_append_is_read_back_as_it_was_given,
+            streams: positions_follow_the_rank_and_then_the_order_given,
+            streams: a_stream_that_is_not_as_expected_is_a_conflict,
+            streams: a_stream_that_is_only_read_must_be_as_expected,
+            streams: any_version_is_taken_where_any_is_expected,
+            streams: what_is_malformed_is_refused_and_writes_nothing,
+            streams: the_same_command_again_answers_what_was_written_first,
+            streams: a_command_that_was_written_elsewhere_is_a_conflict_all_the_same,
+            streams: two_thousand_streams_fit_into_one_append,
+            claims: a_claim_is_taken_once_and_says_who_holds_it,
+            claims: a_refused_append_takes_no_claim,
+            claims: of_a_hundred_at_once_one_gets_the_claim,
+            claims: an_append_without_events_can_claim,
+            balances: a_change_below_the_floor_is_refused_and_changes_nothing,
+            balances: the_changes_of_one_account_in_an_append_count_together,
+            balances: balances_are_listed_by_prefix_and_in_pages,
+            balances: a_scarce_account_is_sold_out_exactly,
+            balances: an_overflow_fails_the_one_who_causes_it,
+            slots: a_timer_is_set_moved_and_cleared,
+            slots: timers_come_by_slot_soonest_first_and_in_pages,
+            slots: a_lease_is_held_until_it_expires_or_is_released,
+            slots: the_epoch_rises_with_the_owner_and_fences_the_one_before,
+            slots: sealed_data_is_kept_by_subject,
+            log: positions_are_dense_under_many_who_append_conflict_and_are_refused,
+            log: the_time_of_record_never_goes_back,
+            log: the_watch_knows_of_an_append_before_its_answer,
+            directory: a_key_stands_for_its_role_until_it_is_revoked,
+            directory: a_shop_is_made_once,
+            directory: a_sealed_entry_opens_until_its_person_is_erased,
+            directory: an_entry_opens_only_under_its_master_key_and_for_its_subject,
+        );
+        $crate::feed_contract!(async {
+            let (store, guard) = $make.await;
+            (store.clone(), Box::new($crate::StoreFeed::new(store, $crate::Position::ZERO)) as Box<dyn $crate::EventFeed>, guard)
+        });
+    };
+    (@tests $make:expr; $($module:ident: $name:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let (store, _guard) = $make.await;
+                $crate::contract::$module::$name(store).await;
+            }
+        )+
+    };
+}
+
+/// Runs the feed's suite. `$make` is an async expression of `(Arc<impl EventStore + 'static>, Box<dyn EventFeed>, guard)`: an empty store and a feed
+/// that begins before its first event.
+#[macro_export]
+macro_rules! feed_contract {
+    ($make:expr) => {
+        $crate::feed_contract!(@tests $make;
+            a_feed_answers_each_event_once_and_in_order,
+            a_feed_waits_for_the_next_event,
+            a_feed_that_is_dropped_while_it_waits_loses_nothing,
+            a_feed_keeps_up_with_many_who_append,
+        );
+    };
+    (@tests $make:expr; $($name:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let (store, feed, _guard) = $make.await;
+                $crate::contract::feed::$name(store, feed).await;
+            }
+        )+
+    };
+}

@@ -1,0 +1,263 @@
+//! Group commit: who waits, who is in the batch.
+//!
+//! Appends of this instance gather in one bounded queue; one task takes what waits and has it written as one batch, one at a time.
+//! Invariants:
+//! - no stream, timer or vault subject is in two members of a batch; whoever comes second waits, and nobody overtakes on a stream;
+//! - an answer is given after the commit, and to each member its own;
+//! - a fault that the database finds in a batch is narrowed down by halves to the member that has it;
+//! - a connection lost under way is settled before anything else is written: each member is looked for by its command id.
+//!
+//! It knows no SQL: `Writer` does.
+use crate::prepared::{Prepared, Touched};
+use crate::{AppendError, Appended, Position};
+use async_trait::async_trait;
+use metrics::{counter, gauge, histogram};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How much may wait, and how much goes into one batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_members: usize,
+    pub max_events: usize,
+    pub max_bytes: usize,
+    /// Appends that may wait in the queue; beyond that callers wait for a place.
+    pub queue: usize,
+    /// How long a caller waits for a place before it is told `Unavailable`.
+    pub queue_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_members: 256,
+            max_events: 4_000,
+            max_bytes: 4 << 20,
+            queue: 2_048,
+            queue_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How often the members of a lost batch are looked for, and how often one that was not written is sent again.
+const SETTLE_TRIES: u32 = 20;
+const SETTLE_PAUSE: Duration = Duration::from_millis(250);
+const MAX_SENDS: u32 = 3;
+
+/// What writes a batch.
+#[async_trait]
+pub(crate) trait Writer: Send + 'static {
+    /// Writes all members that can be taken, in one commit; an answer for each. Answers after the commit.
+    async fn write(&mut self, batch: &[&Prepared]) -> Result<Vec<Result<Appended, AppendError>>, WriteError>;
+
+    /// After `WriteError::Lost`: what of this was written? Certain: what isn't found here never will be written.
+    async fn recall(&mut self, batch: &[&Prepared]) -> Result<Vec<Option<Appended>>, WriteError>;
+}
+
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// Some member is at fault; nothing was written.
+    Fault(String),
+    /// Nothing was written, no member is to blame.
+    Unavailable(String),
+    /// It may have been written.
+    Lost(String),
+}
+
+struct Waiting {
+    prepared: Arc<Prepared>,
+    since: Instant,
+    sends: u32,
+    answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+/// The near end: hands appends in.
+#[derive(Debug)]
+pub(crate) struct GroupCommit {
+    queue: mpsc::Sender<Waiting>,
+    wait: Duration,
+}
+
+impl GroupCommit {
+    /// Starts the task. It ends when this is dropped, after what was handed in. `head` is moved after each commit.
+    pub(crate) fn start(writer: impl Writer, limits: Limits, head: watch::Sender<Position>) -> GroupCommit {
+        let (queue, waiting) = mpsc::channel(limits.queue.max(1));
+        tokio::spawn(Batches { writer, limits, head, waiting, held: VecDeque::new() }.run());
+        GroupCommit { queue, wait: limits.queue_wait }
+    }
+
+    pub(crate) async fn append(&self, prepared: Arc<Prepared>) -> Result<Appended, AppendError> {
+        let (answer, outcome) = oneshot::channel();
+        let waiting = Waiting { prepared, since: Instant::now(), sends: 0, answer };
+        self.queue.send_timeout(waiting, self.wait).await.map_err(|_| {
+            AppendError::Unavailable(format!("too many appends wait already, for {} ms", self.wait.as_millis()))
+        })?;
+        outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown("the store is stopping".into())))
+    }
+}
+
+/// The far end.
+struct Batches<W> {
+    writer: W,
+    limits: Limits,
+    head: watch::Sender<Position>,
+    waiting: mpsc::Receiver<Waiting>,
+    /// Taken from the queue, but left out of the batches so far; before all that is in the queue.
+    held: VecDeque<Waiting>,
+}
+
+impl<W: Writer> Batches<W> {
+    async fn run(mut self) {
+        loop {
+            if self.held.is_empty() {
+                match self.waiting.recv().await {
+                    Some(first) => self.held.push_back(first),
+                    None => return,
+                }
+            }
+            while self.held.len() < self.limits.queue
+                && let Ok(next) = self.waiting.try_recv()
+            {
+                self.held.push_back(next);
+            }
+            let batch = self.gather();
+            histogram!("waybill_append_batch_members").record(batch.len() as f64);
+            gauge!("waybill_append_queue_depth").set((self.held.len() + self.waiting.len()) as f64);
+            self.commit(batch).await;
+        }
+    }
+
+    /// The next batch, in order of arrival; what would clash with it or exceed its bounds is held for the next.
+    fn gather(&mut self) -> Vec<Waiting> {
+        let mut batch: Vec<Waiting> = Vec::new();
+        let mut left = VecDeque::new();
+        let mut touched: HashSet<Touched> = HashSet::new();
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(next) = self.held.pop_front() {
+            events += next.prepared.events.len();
+            bytes += next.prepared.bytes;
+            let full = batch.len() == self.limits.max_members
+                || events > self.limits.max_events
+                || bytes > self.limits.max_bytes;
+            if full && !batch.is_empty() {
+                left.push_back(next);
+                break;
+            }
+            // Also when it is held, so that none after it overtakes it.
+            let clashes = next.prepared.touched().fold(false, |clash, part| !touched.insert(part) || clash);
+            if clashes {
+                left.push_back(next);
+            } else {
+                batch.push(next);
+            }
+        }
+        left.append(&mut self.held);
+        self.held = left;
+        batch
+    }
+
+    async fn commit(&mut self, batch: Vec<Waiting>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            part.iter_mut().for_each(|waiting| waiting.sends += 1);
+            let members: Vec<&Prepared> = part.iter().map(|waiting| &*waiting.prepared).collect();
+            match self.writer.write(&members).await {
+                Ok(outcomes) => self.answer(part.into_iter().zip(outcomes)),
+                Err(WriteError::Fault(_)) if part.len() > 1 => {
+                    part.iter_mut().for_each(|waiting| waiting.sends -= 1);
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
+                Err(WriteError::Fault(why)) => self.fail(part, &AppendError::Invalid(why)),
+                Err(WriteError::Unavailable(why)) => self.fail(part, &AppendError::Unavailable(why)),
+                Err(WriteError::Lost(why)) => {
+                    tracing::warn!(members = part.len(), why, "lost the connection during an append");
+                    parts.push(self.settle(part, &why).await);
+                }
+            }
+        }
+    }
+
+    /// Finds out what became of a lost batch. Answers those who are to be sent again.
+    async fn settle(&mut self, part: Vec<Waiting>, why: &str) -> Vec<Waiting> {
+        let members: Vec<&Prepared> = part.iter().map(|waiting| &*waiting.prepared).collect();
+        let mut found = None;
+        for _ in 0..SETTLE_TRIES {
+            match self.writer.recall(&members).await {
+                Ok(outcomes) => {
+                    found = Some(outcomes);
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(?error, "can't yet find out what was written");
+                    tokio::time::sleep(SETTLE_PAUSE).await;
+                }
+            }
+        }
+        let Some(found) = found else {
+            self.fail(part, &AppendError::Unknown(why.to_owned()));
+            return Vec::new();
+        };
+        let mut again = Vec::new();
+        let mut settled = Vec::new();
+        for (waiting, outcome) in part.into_iter().zip(found) {
+            match outcome {
+                Some(appended) => settled.push((waiting, Ok(appended))),
+                // Without events there is nothing that would show it.
+                None if waiting.prepared.events.is_empty() => {
+                    settled.push((waiting, Err(AppendError::Unknown(why.to_owned()))));
+                }
+                None if waiting.sends >= MAX_SENDS => {
+                    settled.push((waiting, Err(AppendError::Unavailable(why.to_owned()))));
+                }
+                None => again.push(waiting),
+            }
+        }
+        self.answer(settled);
+        again
+    }
+
+    fn fail(&self, part: Vec<Waiting>, error: &AppendError) {
+        self.answer(part.into_iter().map(|waiting| (waiting, Err(error.clone()))));
+    }
+
+    /// Moves the head first: who has its answer finds the watch there.
+    fn answer(&self, outcomes: impl IntoIterator<Item = (Waiting, Result<Appended, AppendError>)>) {
+        let outcomes: Vec<_> = outcomes.into_iter().collect();
+        if let Some(last) = outcomes.iter().filter_map(|(_, outcome)| Some(outcome.as_ref().ok()?.last)).max() {
+            self.head.send_if_modified(|head| {
+                let higher = last > *head;
+                *head = last.max(*head);
+                higher
+            });
+            gauge!("waybill_log_position").set(last.0 as f64);
+        }
+        for (waiting, outcome) in outcomes {
+            if let Err(error) = &outcome {
+                counter!("waybill_append_failures_total", "kind" => kind(error)).increment(1);
+            }
+            histogram!("waybill_append_seconds").record(waiting.since.elapsed().as_secs_f64());
+            // Whoever has gone away no longer needs the answer.
+            let _ = waiting.answer.send(outcome);
+        }
+    }
+}
+
+fn kind(error: &AppendError) -> &'static str {
+    match error {
+        AppendError::Conflict { .. } => "conflict",
+        AppendError::Refused(_) => "refused",
+        AppendError::Fenced { .. } => "fenced",
+        AppendError::Invalid(_) => "invalid",
+        AppendError::Unavailable(_) => "unavailable",
+        AppendError::Unknown(_) => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The event store in memory: the reference implementation of the contract suite, and what fast tests run on. Forgets all at its end.
+mod directory;
+mod state;
+
+use crate::prepared::Prepared;
+use crate::{
+    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position, ReadError,
+    RecordedEvent, Slot, StreamId, Timer, slot_of,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use state::State;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// One life, one log.
+const INCARNATION: Incarnation = Incarnation(1);
+
+#[derive(Debug)]
+pub struct MemoryEventStore {
+    log: Log,
+    head: watch::Sender<Position>,
+    state: Mutex<State>,
+}
+
+impl Default for MemoryEventStore {
+    fn default() -> Self {
+        MemoryEventStore::new(Log::MAIN)
+    }
+}
+
+impl MemoryEventStore {
+    pub fn new(log: Log) -> MemoryEventStore {
+        MemoryEventStore { log, head: watch::channel(Position::ZERO).0, state: Mutex::default() }
+    }
+
+    /// A state is whole between two calls, whatever a thread that held it came to.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// To the microsecond, as PostgreSQL keeps it.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+#[async_trait]
+impl EventStore for MemoryEventStore {
+    fn log(&self) -> Log {
+        self.log
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let prepared = Prepared::new(append)?;
+        let appended = self.state().append(self.log, prepared, now())?;
+        self.head.send_if_modified(|head| {
+            let higher = appended.last > *head;
+            *head = appended.last.max(*head);
+            higher
+        });
+        Ok(appended)
+    }
+
+    async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        Ok(self.state().read_streams(id))
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
+        let state = self.state();
+        let from = usize::try_from(after.0).unwrap_or(0);
+        Ok(state.events.iter().skip(from).take(limit).cloned().collect())
+    }
+
+    async fn head(&self) -> Result<LogHead, ReadError> {
+        Ok(LogHead { incarnation: INCARNATION, position: self.state().position() })
+    }
+
+    fn watch_head(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
+        Ok(self.state().claims.get(&(scope.to_owned(), key.to_owned())).cloned())
+    }
+
+    async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
+        let state = self.state();
+        let held = accounts.iter().filter_map(|account| state.balances.get_key_value(account));
+        let held: std::collections::BTreeMap<_, _> = held.collect();
+        Ok(held.into_iter().map(|(account, balance)| (account.clone(), *balance)).collect())
+    }
+
+    async fn list_balances(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, i64)>, ReadError> {
+        let state = self.state();
+        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let held = state.balances.range::<str, _>((from, Bound::Unbounded));
+        let held = held.take_while(|(account, _)| account.starts_with(prefix));
+        Ok(held.take(limit).map(|(account, balance)| (account.clone(), *balance)).collect())
+    }
+
+    async fn timers(
+        &self,
+        slots: &[Slot],
+        after: Option<(DateTime<Utc>, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Timer>, ReadError> {
+        let state = self.state();
+        let of_slots = state.timers.iter().filter(|((stream, _), _)| slots.contains(&slot_of(stream.id)));
+        let later = of_slots.filter(|((stream, _), due_at)| after.is_none_or(|after| (**due_at, stream.id) > after));
+        let mut timers: Vec<Timer> = later
+            .map(|((stream, name), due_at)| Timer { stream: stream.clone(), name: name.clone(), due_at: *due_at })
+            .collect();
+        timers.sort_by_key(|timer| (timer.due_at, timer.stream.id));
+        // With ties, as in SQL: a page never ends between two that the next page can't tell apart.
+        if let Some(last) = limit.checked_sub(1).and_then(|last| timers.get(last)) {
+            let (due_at, id) = (last.due_at, last.stream.id);
+            timers.retain(|timer| (timer.due_at, timer.stream.id) <= (due_at, id));
+        }
+        Ok(timers)
+    }
+
+    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
+        if let Some(due) = self.state().timers.get_mut(&(stream.clone(), name.to_owned())) {
+            *due = due_at.trunc_subsecs(6);
+        }
+        Ok(())
+    }
+
+    async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
+        Ok(self.state().take_leases(slots, owner, ttl, now()))
+    }
+
+    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
+        self.state().leases.values_mut().filter(|held| held.owner == Some(owner)).for_each(|held| held.owner = None);
+        Ok(())
+    }
+
+    async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
+        Ok(self.state().sealed.get(&subject).cloned())
+    }
+}

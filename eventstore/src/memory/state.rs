@@ -1,0 +1,209 @@
+//! What the store in memory holds, and the rules of an append, each in its plainest form: `append_batch` does the same by sets.
+use super::INCARNATION;
+use crate::keys::ApiKey;
+use crate::prepared::Prepared;
+use crate::shops::Shop;
+use crate::vault::WrappedKey;
+use crate::{
+    AppendError, Appended, ClaimRecord, Expected, Lease, Log, Position, RecordedEvent, Refusal, Slot, StreamId,
+    TimerChange, Version,
+};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use uuid::Uuid;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The event of position n lies at n − 1.
+    pub(super) events: Vec<RecordedEvent>,
+    /// Positions by stream id, of all kinds.
+    streams: HashMap<Uuid, Vec<Position>>,
+    versions: HashMap<StreamId, Version>,
+    pub(super) claims: BTreeMap<(String, String), ClaimRecord>,
+    pub(super) balances: BTreeMap<String, i64>,
+    pub(super) timers: BTreeMap<(StreamId, String), DateTime<Utc>>,
+    pub(super) leases: HashMap<Slot, Held>,
+    pub(super) sealed: HashMap<Uuid, (Uuid, Vec<u8>)>,
+    pub(super) keys: Vec<(ApiKey, [u8; 32])>,
+    pub(super) shops: BTreeMap<String, Shop>,
+    pub(super) persons: Vec<WrappedKey>,
+    last_recorded_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    pub(super) owner: Option<Uuid>,
+    epoch: i64,
+    expires_at: DateTime<Utc>,
+}
+
+impl State {
+    pub(super) fn position(&self) -> Position {
+        Position(self.events.len() as i64)
+    }
+
+    fn event(&self, position: Position) -> &RecordedEvent {
+        &self.events[position.0 as usize - 1]
+    }
+
+    pub(super) fn read_streams(&self, id: Uuid) -> Vec<RecordedEvent> {
+        self.streams.get(&id).into_iter().flatten().map(|position| self.event(*position).clone()).collect()
+    }
+
+    pub(super) fn append(
+        &mut self,
+        log: Log,
+        prepared: Prepared,
+        now: DateTime<Utc>,
+    ) -> Result<Appended, AppendError> {
+        match self.judge(&prepared) {
+            Err(e @ (AppendError::Conflict { .. } | AppendError::Refused(Refusal::ClaimTaken(_)))) => {
+                self.recall(&prepared).ok_or(e)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(self.write(log, prepared, now)),
+        }
+    }
+
+    /// First its lease, then its claims, its streams, its balances.
+    fn judge(&self, prepared: &Prepared) -> Result<(), AppendError> {
+        let append = &prepared.append;
+        if let Some(fence) = append.fence {
+            let held = self.leases.get(&fence.slot).copied().unwrap_or_default();
+            if held.owner.is_none() || held.epoch != fence.epoch {
+                return Err(AppendError::Fenced { slot: fence.slot.0 });
+            }
+        }
+        for claim in &append.claims {
+            if let Some(taken) = self.claims.get(&(claim.scope.clone(), claim.key.clone())) {
+                return Err(Refusal::ClaimTaken(taken.clone()).into());
+            }
+        }
+        for part in &append.streams {
+            let actual = self.versions.get(&part.stream).copied().unwrap_or_default();
+            match part.expected {
+                Expected::Exact(expected) if expected != actual => {
+                    return Err(AppendError::Conflict { stream: part.stream.clone(), expected, actual });
+                }
+                _ => {}
+            }
+        }
+        for change in &append.balances {
+            let balance = self.balances.get(&change.account).copied().unwrap_or(0);
+            let after = balance
+                .checked_add(change.delta)
+                .ok_or_else(|| AppendError::Invalid(format!("{} overflows", change.account)))?;
+            if change.floor.is_some_and(|floor| after < floor) {
+                let account = change.account.clone();
+                return Err(Refusal::BelowFloor { account, balance, delta: change.delta }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Where this very append was written, if it was.
+    fn recall(&self, prepared: &Prepared) -> Option<Appended> {
+        let append = &prepared.append;
+        let mut written = Vec::new();
+        for part in append.streams.iter().filter(|part| !part.events.is_empty()) {
+            let positions = self.streams.get(&part.stream.id)?;
+            let own = positions.iter().map(|position| self.event(*position)).filter(|event| {
+                event.stream == part.stream && event.metadata.command_id == append.metadata.command_id
+            });
+            for event in own {
+                if let Expected::Exact(before) = part.expected
+                    && !(before.0 + 1..=before.0 + part.events.len() as i32).contains(&event.version.0)
+                {
+                    return None;
+                }
+                written.push(event.position);
+            }
+        }
+        let (first, last) = (written.iter().min()?, written.iter().max()?);
+        (written.len() == prepared.events.len()).then(|| Appended {
+            first: *first,
+            last: *last,
+            recorded_at: self.event(*first).recorded_at,
+        })
+    }
+
+    fn write(&mut self, log: Log, prepared: Prepared, now: DateTime<Utc>) -> Appended {
+        let Prepared { append, events, .. } = prepared;
+        let recorded_at = now.max(self.last_recorded_at);
+        self.last_recorded_at = recorded_at;
+        let before = self.position();
+        for at in &events {
+            let part = &append.streams[at.stream];
+            let event = &part.events[at.event];
+            let position = Position(self.position().0 + 1);
+            let version = self.versions.entry(part.stream.clone()).or_default();
+            *version = version.next();
+            self.streams.entry(part.stream.id).or_default().push(position);
+            self.events.push(RecordedEvent {
+                log,
+                incarnation: INCARNATION,
+                position,
+                stream: part.stream.clone(),
+                version: *version,
+                shop: append.shop.clone(),
+                event_type: event.event_type.clone(),
+                schema_version: event.schema_version,
+                payload: event.payload.clone(),
+                metadata: append.metadata.clone(),
+                recorded_at,
+            });
+        }
+        let last = self.position();
+        for claim in append.claims {
+            let key = (claim.scope.clone(), claim.key.clone());
+            let crate::Claim { scope, key: name, holder, fingerprint } = claim;
+            self.claims.insert(key, ClaimRecord { scope, key: name, holder, fingerprint, position: last });
+        }
+        for change in append.balances {
+            *self.balances.entry(change.account).or_default() += change.delta;
+        }
+        for timer in append.timers {
+            match timer {
+                TimerChange::Set { stream, name, due_at } => {
+                    self.timers.insert((stream, name.into_owned()), due_at.trunc_subsecs(6));
+                }
+                TimerChange::Clear { stream, name } => {
+                    self.timers.remove(&(stream, name.into_owned()));
+                }
+            }
+        }
+        for entry in append.vault {
+            self.sealed.insert(entry.subject, (entry.person, entry.sealed));
+        }
+        let first = if events.is_empty() { last } else { Position(before.0 + 1) };
+        Appended { first, last, recorded_at }
+    }
+
+    pub(super) fn take_leases(
+        &mut self,
+        slots: &[Slot],
+        owner: Uuid,
+        ttl: Duration,
+        now: DateTime<Utc>,
+    ) -> Vec<Lease> {
+        let expires_at = now + TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+        let mut slots: Vec<Slot> = slots.to_vec();
+        slots.sort_unstable();
+        slots.dedup();
+        let mut taken = Vec::new();
+        for slot in slots {
+            let held = self.leases.entry(slot).or_default();
+            if held.owner != Some(owner) {
+                if held.owner.is_some() && held.expires_at >= now {
+                    continue;
+                }
+                held.epoch += 1;
+            }
+            held.owner = Some(owner);
+            held.expires_at = expires_at;
+            taken.push(Lease { slot, epoch: held.epoch, expires_at });
+        }
+        taken
+    }
+}

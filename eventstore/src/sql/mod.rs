@@ -1,0 +1,151 @@
+//! PostgreSQL: the event store for real. All SQL of this crate lies in this module, checked at compile time.
+//!
+//! Appends go through one connection of their own and one function, `append_batch` (see `migrations/`); everything else through the pool.
+mod batch;
+mod connection;
+mod directory;
+mod listen;
+mod migrate;
+mod person_keys;
+mod read;
+mod recall;
+mod slots;
+mod write;
+
+pub use migrate::{MigrateError, MIGRATOR, migrate};
+
+use crate::group_commit::{GroupCommit, Limits};
+use crate::prepared::Prepared;
+use crate::{
+    Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, Position, ReadError, RecordedEvent,
+    Refusal, Slot, StreamId, Timer,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+/// How the store behaves; the default is meant to fit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub limits: Limits,
+}
+
+/// The store of one log, in PostgreSQL.
+#[derive(Debug)]
+pub struct PgEventStore {
+    pool: PgPool,
+    log: Log,
+    appends: GroupCommit,
+    head: watch::Sender<Position>,
+    _listener: AbortOnDropHandle<()>,
+}
+
+impl PgEventStore {
+    /// Opens the log, and begins it if it is new. The schema must be there: see `migrate`.
+    /// Besides the pool's it holds two connections of its own: one appends, one listens.
+    pub async fn connect(pool: PgPool, log: Log, options: Options) -> Result<PgEventStore, ReadError> {
+        slots::begin_log(&pool, log).await?;
+        let (head, _) = watch::channel(read::head(&pool, log).await?.position);
+        let writer = write::PgWriter::new(&pool, log);
+        let appends = GroupCommit::start(writer, options.limits, head.clone());
+        let listener = AbortOnDropHandle::new(tokio::spawn(listen::follow(pool.clone(), log, head.clone())));
+        Ok(PgEventStore { pool, log, appends, head, _listener: listener })
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+#[async_trait]
+impl EventStore for PgEventStore {
+    fn log(&self) -> Log {
+        self.log
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let prepared = Arc::new(Prepared::new(append)?);
+        let refusal = match self.appends.append(prepared.clone()).await {
+            Err(e @ (AppendError::Conflict { .. } | AppendError::Refused(Refusal::ClaimTaken(_)))) => e,
+            outcome => return outcome,
+        };
+        // What stands in the way may be this very append, written before.
+        match recall::recall(&self.pool, self.log, &prepared).await {
+            Ok(Some(appended)) => Ok(appended),
+            Ok(None) => Err(refusal),
+            Err(error) => Err(AppendError::Unknown(format!("{refusal}; whether by itself can't be read: {error}"))),
+        }
+    }
+
+    async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::streams(&self.pool, self.log, id).await
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::log(&self.pool, self.log, after, limit).await
+    }
+
+    async fn head(&self) -> Result<LogHead, ReadError> {
+        read::head(&self.pool, self.log).await
+    }
+
+    fn watch_head(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
+        read::claim(&self.pool, scope, key).await
+    }
+
+    async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
+        read::balances(&self.pool, accounts).await
+    }
+
+    async fn list_balances(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, i64)>, ReadError> {
+        read::list_balances(&self.pool, prefix, after, limit).await
+    }
+
+    async fn timers(
+        &self,
+        slots: &[Slot],
+        after: Option<(DateTime<Utc>, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Timer>, ReadError> {
+        slots::timers(&self.pool, self.log, slots, after, limit).await
+    }
+
+    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
+        slots::move_timer(&self.pool, stream, name, due_at).await
+    }
+
+    async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
+        slots::take_leases(&self.pool, self.log, slots, owner, ttl).await
+    }
+
+    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
+        slots::release_leases(&self.pool, self.log, owner).await
+    }
+
+    async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
+        read::sealed(&self.pool, subject).await
+    }
+}
+
+/// What a failed read means to the caller.
+fn read_error(error: sqlx::Error) -> ReadError {
+    match error {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. } => {
+            ReadError::Corrupt(error.to_string())
+        }
+        error => ReadError::Unavailable(error.to_string()),
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> AppendError {
+    AppendError::Unavailable(error.to_string())
+}

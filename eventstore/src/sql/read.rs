@@ -1,0 +1,153 @@
+//! What is read: events by stream and by position, the head, claims, balances, sealed data.
+use super::read_error;
+use crate::{
+    ClaimRecord, Incarnation, Log, LogHead, Metadata, Position, ReadError, RecordedEvent, StreamId, Version,
+};
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+struct Row {
+    position: i64,
+    incarnation: i32,
+    stream_id: Uuid,
+    stream_kind: String,
+    version: i32,
+    event_type: String,
+    schema_version: i16,
+    shop: String,
+    recorded_at: DateTime<Utc>,
+    metadata: Json<Metadata>,
+    payload: Json<Box<RawValue>>,
+}
+
+impl Row {
+    fn event(self, log: Log) -> RecordedEvent {
+        RecordedEvent {
+            log,
+            incarnation: Incarnation(self.incarnation),
+            position: Position(self.position),
+            stream: StreamId { id: self.stream_id, kind: self.stream_kind.into() },
+            version: Version(self.version),
+            shop: self.shop,
+            event_type: self.event_type.into(),
+            schema_version: self.schema_version,
+            payload: self.payload.0,
+            metadata: self.metadata.0,
+            recorded_at: self.recorded_at,
+        }
+    }
+}
+
+fn events(rows: Vec<Row>, log: Log) -> Vec<RecordedEvent> {
+    rows.into_iter().map(|row| row.event(log)).collect()
+}
+
+pub(super) async fn streams(pool: &PgPool, log: Log, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+                  metadata AS "metadata: Json<Metadata>", payload AS "payload: Json<Box<RawValue>>"
+             FROM events WHERE stream_id = $1 AND log = $2 ORDER BY position"#,
+        id,
+        log.0,
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(events(rows, log))
+}
+
+pub(super) async fn log(
+    pool: &PgPool,
+    log: Log,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<RecordedEvent>, ReadError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+                  metadata AS "metadata: Json<Metadata>", payload AS "payload: Json<Box<RawValue>>"
+             FROM events WHERE log = $1 AND position > $2 ORDER BY position LIMIT $3"#,
+        log.0,
+        after.0,
+        bound(limit),
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(events(rows, log))
+}
+
+pub(super) async fn head(pool: &PgPool, log: Log) -> Result<LogHead, ReadError> {
+    let row = sqlx::query!("SELECT incarnation, last_position FROM logs WHERE log = $1", log.0)
+        .fetch_one(pool)
+        .await
+        .map_err(read_error)?;
+    Ok(LogHead { incarnation: Incarnation(row.incarnation), position: Position(row.last_position) })
+}
+
+pub(super) async fn claim(pool: &PgPool, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
+    let row = sqlx::query!(
+        "SELECT scope, key, holder, fingerprint, position FROM claims WHERE scope = $1 AND key = $2",
+        scope,
+        key
+    )
+    .fetch_optional(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(row.map(|row| ClaimRecord {
+        scope: row.scope,
+        key: row.key,
+        holder: row.holder,
+        fingerprint: row.fingerprint.and_then(|bytes| bytes.try_into().ok()),
+        position: Position(row.position),
+    }))
+}
+
+pub(super) async fn balances(pool: &PgPool, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
+    let rows = sqlx::query!(
+        "SELECT account, balance FROM balances WHERE account = ANY ($1) ORDER BY account",
+        accounts
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(rows.into_iter().map(|row| (row.account, row.balance)).collect())
+}
+
+pub(super) async fn list_balances(
+    pool: &PgPool,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(String, i64)>, ReadError> {
+    // U+10FFFF is the last there is: by bytes, all names with the prefix lie before it.
+    let rows = sqlx::query!(
+        r"SELECT account, balance FROM balances
+           WHERE account >= $1 AND account < $1 || U&'\+10FFFF' AND account > $2
+           ORDER BY account LIMIT $3",
+        prefix,
+        after,
+        bound(limit),
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(rows.into_iter().map(|row| (row.account, row.balance)).collect())
+}
+
+pub(super) async fn sealed(pool: &PgPool, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
+    let row = sqlx::query!("SELECT person, sealed FROM vault_entries WHERE subject = $1", subject)
+        .fetch_optional(pool)
+        .await
+        .map_err(read_error)?;
+    Ok(row.map(|row| (row.person, row.sealed)))
+}
+
+/// A limit as SQL takes it.
+pub(super) fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,123 @@
+//! A PostgreSQL for tests: private, temporary, gone with the test process, however that ends.
+//!
+//! `WAYBILL_TEST_DATABASE_URL` names a server to use instead (its user must be allowed to create databases). Each test gets a fresh
+//! database with all migrations, copied from a template.
+mod server;
+
+use crate::sql;
+use server::Server;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::OnceCell;
+
+const SETTING: &str = "WAYBILL_TEST_DATABASE_URL";
+
+/// The server that all tests of a process share.
+#[derive(Debug)]
+pub struct TestPostgres {
+    url: String,
+    made: AtomicU32,
+    /// Stops when this process is gone.
+    _server: Option<Server>,
+}
+
+/// A database of one test.
+#[derive(Clone, Debug)]
+pub struct TestDatabase {
+    url: String,
+}
+
+impl TestPostgres {
+    /// Starts it at the first call.
+    ///
+    /// # Panics
+    /// When there is no server to be had: a test can't go on without.
+    pub async fn shared() -> &'static TestPostgres {
+        static SHARED: OnceCell<TestPostgres> = OnceCell::const_new();
+        SHARED
+            .get_or_init(|| async {
+                match TestPostgres::start().await {
+                    Ok(started) => started,
+                    Err(why) => panic!("no PostgreSQL for tests: {why}"),
+                }
+            })
+            .await
+    }
+
+    async fn start() -> Result<TestPostgres, String> {
+        let (url, server) = match std::env::var(SETTING) {
+            Ok(url) if !url.is_empty() => (url, None),
+            _ => {
+                let server = tokio::task::spawn_blocking(Server::start).await.map_err(|e| e.to_string())??;
+                (server.url(), Some(server))
+            }
+        };
+        let started = TestPostgres { url, made: AtomicU32::new(0), _server: server };
+        started.make_template().await.map_err(|e| e.to_string())?;
+        Ok(started)
+    }
+
+    async fn make_template(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let template = template();
+        let mut admin = PgConnection::connect(&self.url).await?;
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {template}"))).await?;
+        admin.close().await?;
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.options(&template)?).await?;
+        sql::migrate(&pool).await?;
+        pool.close().await;
+        Ok(())
+    }
+
+    fn options(&self, database: &str) -> Result<PgConnectOptions, sqlx::Error> {
+        Ok(self.url.parse::<PgConnectOptions>()?.database(database))
+    }
+
+    /// A fresh database with all migrations.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub async fn database(&self) -> TestDatabase {
+        match self.make_database().await {
+            Ok(database) => database,
+            Err(why) => panic!("no database for this test: {why}"),
+        }
+    }
+
+    async fn make_database(&self) -> Result<TestDatabase, sqlx::Error> {
+        let name = format!("{}_{}", template(), self.made.fetch_add(1, Ordering::Relaxed));
+        let mut admin = PgConnection::connect(&self.url).await?;
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {}", template()))).await?;
+        admin.close().await?;
+        let url = match self.url.rsplit_once('/') {
+            Some((server, rest)) => {
+                let parameters = rest.split_once('?').map(|(_, parameters)| format!("?{parameters}"));
+                format!("{server}/{name}{}", parameters.unwrap_or_default())
+            }
+            None => return Err(sqlx::Error::Configuration(format!("{} names no database", self.url).into())),
+        };
+        Ok(TestDatabase { url })
+    }
+}
+
+impl TestDatabase {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A pool of its own for the caller's runtime.
+    ///
+    /// # Panics
+    /// When the server is not there.
+    pub async fn pool(&self) -> PgPool {
+        match PgPoolOptions::new().max_connections(10).connect(&self.url).await {
+            Ok(pool) => pool,
+            Err(why) => panic!("can't connect to {}: {why}", self.url),
+        }
+    }
+}
+
+/// By process, so that several test processes can share one server.
+fn template() -> String {
+    format!("waybill_test_{}", std::process::id())
+}

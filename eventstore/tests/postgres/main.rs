@@ -1,0 +1,16 @@
+//! The contract suites on PostgreSQL, and what only a database can do wrong.
+use eventstore::sql::Options;
+use eventstore::testing::{TestDatabase, TestPostgres};
+use eventstore::{Log, PgEventStore};
+use std::sync::Arc;
+
+async fn store_on(database: &TestDatabase) -> Arc<PgEventStore> {
+    Arc::new(PgEventStore::connect(database.pool().await, Log::MAIN, Options::default()).await.unwrap())
+}
+
+async fn store() -> (Arc<PgEventStore>, TestDatabase) {
+    let database = TestPostgres::shared().await.database().await;
+    (store_on(&database).await, database)
+}
+
+eventstore::store_contract!(store());
