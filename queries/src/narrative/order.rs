@@ -24,7 +24,6 @@ pub(super) fn sentence(event: &OrderEvent, actor: &Actor, before: &Fulfillment) 
             format!("What was set aside is free for others again: {lines} at {}", locations(&event.lines))
         }
         OrderEvent::CancelRequested(_) => format!("{} asked to cancel the order", subject(actor.kind)),
-        OrderEvent::CancelDeclined(_) => "The cancel came too late: the goods had already left".to_owned(),
         OrderEvent::OrderCancelled(event) => format!("The order was cancelled: {}", because(event.reason)),
         OrderEvent::OrderCompleted(_) => match &before.order.placed {
             Some(placed) if placed.total > Amount::ZERO => {

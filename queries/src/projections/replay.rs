@@ -3,7 +3,7 @@ use super::{
     ProjectionError,
     builder::{BATCH_EVENTS, Builder, pool},
 };
-use crate::sql::replay as tables;
+use crate::sql::{checkpoint::live_position, replay as tables};
 use eventstore::{EventStore, Position, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
@@ -48,14 +48,14 @@ pub async fn verify_projections(
 
 async fn replay_and_compare(store: Arc<dyn EventStore>, pool: sqlx::PgPool) -> Result<Comparison, ProjectionError> {
     // First up to where the live rows are now, batch by batch: the long part, under no snapshot.
-    let target = tables::live_position(&mut *pool.acquire().await?).await?;
+    let target = live_position(&mut *pool.acquire().await?).await?;
     let mut builder = Builder::open(store.clone(), pool.clone()).await?;
     while let Some(events) = next_events(store.as_ref(), &builder, target).await? {
         builder.apply(events).await?;
     }
     // Then one short snapshot: the live rows wherever they have come to meanwhile, and the replay brought to the very same position.
     let mut snapshot = tables::snapshot(&pool).await?;
-    let live = tables::live_position(&mut snapshot).await?;
+    let live = live_position(&mut snapshot).await?;
     while let Some(events) = next_events(store.as_ref(), &builder, live).await? {
         let folded = builder.fold(events).await?;
         builder.write(&mut snapshot, &folded).await?;

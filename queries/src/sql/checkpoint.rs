@@ -55,3 +55,11 @@ pub(crate) async fn advance(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Where the live rows are; 0 before the first.
+pub(crate) async fn live_position(conn: &mut PgConnection) -> sqlx::Result<Position> {
+    let position = sqlx::query_scalar!("SELECT position FROM read.projections WHERE name = $1", NAME)
+        .fetch_optional(conn)
+        .await?;
+    Ok(Position(position.unwrap_or(0)))
+}

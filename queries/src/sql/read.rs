@@ -1,0 +1,230 @@
+//! Answers queries from the live tables, by id.
+use crate::projections::{
+    fulfillments,
+    orders::{Charge, Line, Progress},
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+/// A row of `read.orders`. Amounts in minor units of `digits` decimals.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct OrderRecord {
+    pub(crate) order_id: Uuid,
+    pub(crate) placed_at: DateTime<Utc>,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) shop: String,
+    pub(crate) order_ref: String,
+    pub(crate) customer_ref: String,
+    pub(crate) currency: String,
+    pub(crate) digits: i16,
+    pub(crate) total: i64,
+    pub(crate) lines: Json<Vec<Line>>,
+    pub(crate) charges: Json<Vec<Charge>>,
+    pub(crate) status: String,
+    pub(crate) status_reason: Option<String>,
+    pub(crate) fulfillment_status: String,
+    pub(crate) authorized: i64,
+    pub(crate) captured: i64,
+    pub(crate) refunded: i64,
+    pub(crate) progress: Json<Vec<Progress>>,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) version: i32,
+    pub(crate) position: i64,
+}
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct FulfillmentRecord {
+    pub(crate) fulfillment_id: Uuid,
+    pub(crate) order_id: Uuid,
+    pub(crate) shop: String,
+    pub(crate) location: String,
+    pub(crate) stage: String,
+    pub(crate) carrier: Option<String>,
+    pub(crate) tracking_number: Option<String>,
+    pub(crate) lines: Json<Vec<fulfillments::Line>>,
+}
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct SagaRecord {
+    pub(crate) saga_id: Uuid,
+    pub(crate) order_id: Uuid,
+    pub(crate) shop: String,
+    pub(crate) state: String,
+    pub(crate) step: String,
+    pub(crate) attempt: i32,
+    pub(crate) cause: Option<String>,
+    pub(crate) waiting_on: Option<String>,
+    pub(crate) waiting_since: Option<DateTime<Utc>>,
+    pub(crate) remaining_steps: Vec<String>,
+}
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct StockRecord {
+    pub(crate) shop: String,
+    pub(crate) sku: String,
+    pub(crate) location: String,
+    pub(crate) on_hand: i64,
+    pub(crate) reserved: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TimelineRecord {
+    pub(crate) order_id: Uuid,
+    pub(crate) position: i64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) event_type: String,
+    pub(crate) summary: String,
+    pub(crate) actor: String,
+    pub(crate) actor_kind: String,
+}
+
+pub(crate) async fn orders(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderRecord>> {
+    sqlx::query_as!(
+        OrderRecord,
+        r#"
+        SELECT order_id, placed_at, received_at, shop, ref AS order_ref, customer_ref, currency, digits, total,
+            lines AS "lines: Json<Vec<Line>>", charges AS "charges: Json<Vec<Charge>>", status, status_reason, fulfillment_status,
+            authorized, captured, refunded, progress AS "progress: Json<Vec<Progress>>", updated_at, version, position
+        FROM read.orders WHERE order_id = ANY($1)
+        "#,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The orders of this ref, by shop; of one shop only, if given.
+pub(crate) async fn orders_by_ref(
+    conn: &mut PgConnection,
+    order_ref: &str,
+    shop: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<(Uuid, String)>> {
+    let rows = sqlx::query!(
+        "SELECT order_id, shop FROM read.orders WHERE ref = $1 AND ($2::text IS NULL OR shop = $2) ORDER BY shop LIMIT $3",
+        order_ref,
+        shop,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.order_id, row.shop)).collect())
+}
+
+/// By their own ids.
+pub(crate) async fn fulfillments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<FulfillmentRecord>> {
+    sqlx::query_as!(
+        FulfillmentRecord,
+        r#"
+        SELECT fulfillment_id, order_id, shop, location, stage, carrier, tracking_number,
+            lines AS "lines: Json<Vec<fulfillments::Line>>"
+        FROM read.fulfillments WHERE fulfillment_id = ANY($1)
+        "#,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+}
+
+pub(crate) async fn fulfillments_of(
+    conn: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<Vec<FulfillmentRecord>> {
+    sqlx::query_as!(
+        FulfillmentRecord,
+        r#"
+        SELECT fulfillment_id, order_id, shop, location, stage, carrier, tracking_number,
+            lines AS "lines: Json<Vec<fulfillments::Line>>"
+        FROM read.fulfillments WHERE order_id = ANY($1) ORDER BY fulfillment_id
+        "#,
+        orders
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// By their own ids.
+pub(crate) async fn sagas(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<SagaRecord>> {
+    sqlx::query_as!(
+        SagaRecord,
+        r#"
+        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps
+        FROM read.sagas WHERE saga_id = ANY($1)
+        "#,
+        ids
+    )
+    .fetch_all(conn)
+    .await
+}
+
+pub(crate) async fn sagas_of(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<SagaRecord>> {
+    sqlx::query_as!(
+        SagaRecord,
+        r#"
+        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps
+        FROM read.sagas WHERE order_id = ANY($1)
+        "#,
+        orders
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Of each order the first entries after `after` and before `before`, at most `limit`; `backward`: the last ones, the latest first.
+pub(crate) async fn timelines(
+    conn: &mut PgConnection,
+    orders: &[Uuid],
+    (after, before): (i64, i64),
+    limit: i64,
+    backward: bool,
+) -> sqlx::Result<Vec<TimelineRecord>> {
+    if backward {
+        return sqlx::query_as!(
+            TimelineRecord,
+            r#"
+            SELECT t.order_id, t.position, t.at, t.type AS event_type, t.summary, t.actor, t.actor_kind
+            FROM UNNEST($1::uuid[]) AS o (order_id) CROSS JOIN LATERAL (
+                SELECT * FROM read.timeline AS e
+                WHERE e.order_id = o.order_id AND e.position > $2 AND e.position < $3
+                ORDER BY e.position DESC LIMIT $4
+            ) AS t
+            ORDER BY t.position DESC
+            "#,
+            orders,
+            after,
+            before,
+            limit
+        )
+        .fetch_all(conn)
+        .await;
+    }
+    sqlx::query_as!(
+        TimelineRecord,
+        r#"
+        SELECT t.order_id, t.position, t.at, t.type AS event_type, t.summary, t.actor, t.actor_kind
+        FROM UNNEST($1::uuid[]) AS o (order_id) CROSS JOIN LATERAL (
+            SELECT * FROM read.timeline AS e
+            WHERE e.order_id = o.order_id AND e.position > $2 AND e.position < $3
+            ORDER BY e.position LIMIT $4
+        ) AS t
+        ORDER BY t.position
+        "#,
+        orders,
+        after,
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+pub(crate) async fn timeline_counts(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT order_id, count(*) AS "count!" FROM read.timeline WHERE order_id = ANY($1) GROUP BY order_id"#,
+        orders
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.order_id, row.count)).collect())
+}

@@ -1,6 +1,5 @@
 //! The tables of a replay, and their comparison with the live ones. Table names come from `TABLES` alone, so these few statements
 //! are put together at run time.
-use eventstore::Position;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions};
 
 pub(crate) const SCHEMA: &str = "read_replay";
@@ -52,14 +51,6 @@ pub(crate) async fn remove(conn: &mut PgConnection) -> sqlx::Result<()> {
 /// What is read in it stands still.
 pub(crate) async fn snapshot(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
     pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await
-}
-
-/// Where the live rows are; 0 before their first.
-pub(crate) async fn live_position(conn: &mut PgConnection) -> sqlx::Result<Position> {
-    let position = sqlx::query_scalar!("SELECT position FROM read.projections WHERE name = $1", super::checkpoint::NAME)
-        .fetch_optional(conn)
-        .await?;
-    Ok(Position(position.unwrap_or(0)))
 }
 
 pub(crate) async fn count(conn: &mut PgConnection, table: &Table) -> sqlx::Result<u64> {

@@ -1,0 +1,435 @@
+//! Orders: the type, the look-up of one and the list.
+use super::{
+    connection::{self, Arguments, Page, Total, cost, page},
+    error::{bad_input, corrupt, database, shared, text},
+    fulfillment::Fulfillment,
+    loaders::{FulfillmentsOf, Loaders, OrderById, SagaOf},
+    saga::Saga,
+    scalars::{DateTime, Decimal, Position},
+    snapshot::Snapshot,
+    timeline::{self, TimelineConnection},
+    viewer::{sees, shops},
+};
+use crate::{
+    projections::orders::Progress,
+    sql::{
+        list::{self, OrderFilter, OrderKey},
+        read::{self, OrderRecord},
+    },
+};
+use async_graphql::{
+    Context, Enum, Error, ErrorExtensions, ID, InputObject, Object, Result, SimpleObject, Value, dataloader::DataLoader,
+};
+use domain::OrderId;
+use std::sync::Arc;
+
+pub(super) type OrderConnection = Page<Order>;
+
+/// How many orders of an ambiguous ref are named.
+const MAX_CANDIDATES: i64 = 20;
+
+/// Where an order stands, in a word.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum OrderStatus {
+    /// Accepted; nothing is set aside yet.
+    Placed,
+    /// Someone has to decide before it goes on.
+    OnHold,
+    /// Waits for goods to come in.
+    Backordered,
+    /// All goods are set aside.
+    Allocated,
+    /// The payment is authorized.
+    Authorized,
+    /// The warehouse may pick, pack and ship.
+    Released,
+    /// Some goods have left.
+    PartiallyShipped,
+    /// All goods have left; the payment is not captured yet.
+    Shipped,
+    /// Shipped, and paid for if there was anything to pay.
+    Completed,
+    /// Being undone.
+    Cancelling,
+    /// Undone: nothing is set aside, nothing is charged.
+    Cancelled,
+}
+
+/// How much of an order's payment is authorized.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum AuthorizeStatus {
+    None,
+    Partial,
+    Full,
+}
+
+/// How much of an order's total the customer was charged, refunds taken off.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum ChargeStatus {
+    None,
+    Partial,
+    Full,
+    Overcharged,
+}
+
+/// How much of an order has left.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum FulfillmentStatus {
+    Unfulfilled,
+    Partial,
+    Fulfilled,
+}
+
+/// By what a list of orders is sorted.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum OrderOrder {
+    PlacedAtAsc,
+    PlacedAtDesc,
+    UpdatedAtAsc,
+    UpdatedAtDesc,
+}
+
+impl OrderOrder {
+    /// The column, whether it descends, and the name that cursors carry.
+    fn key(self) -> (OrderKey, bool, &'static str) {
+        match self {
+            OrderOrder::PlacedAtAsc => (OrderKey::PlacedAt, false, "orders/placed"),
+            OrderOrder::PlacedAtDesc => (OrderKey::PlacedAt, true, "orders/-placed"),
+            OrderOrder::UpdatedAtAsc => (OrderKey::UpdatedAt, false, "orders/updated"),
+            OrderOrder::UpdatedAtDesc => (OrderKey::UpdatedAt, true, "orders/-updated"),
+        }
+    }
+}
+
+/// A span of time; either end may be open.
+#[derive(Debug, InputObject)]
+pub(super) struct TimeRange {
+    /// Inclusive.
+    from: Option<DateTime>,
+    /// Exclusive.
+    to: Option<DateTime>,
+}
+
+/// Which orders: all that is given must hold.
+#[derive(Debug, Default, InputObject)]
+pub(super) struct OrderWhere {
+    status: Option<OrderStatus>,
+    status_in: Option<Vec<OrderStatus>>,
+    #[graphql(name = "ref")]
+    order_ref: Option<String>,
+    customer_ref: Option<String>,
+    shop: Option<ID>,
+    /// In one of the order's lines.
+    sku: Option<String>,
+    placed_at: Option<TimeRange>,
+}
+
+impl OrderWhere {
+    fn filter(self, ctx: &Context<'_>) -> Result<OrderFilter> {
+        let placed_at = self.placed_at.unwrap_or(TimeRange { from: None, to: None });
+        Ok(OrderFilter {
+            shops: shops(ctx, text("shop", self.shop.map(|id| id.0))?.as_deref())?,
+            status: self.status.map(status_name),
+            status_in: self.status_in.map(|any| any.into_iter().map(status_name).collect()),
+            order_ref: text("ref", self.order_ref)?,
+            customer_ref: text("customerRef", self.customer_ref)?,
+            sku: text("sku", self.sku)?,
+            placed_from: placed_at.from.map(|at| at.0),
+            placed_to: placed_at.to.map(|at| at.0),
+        })
+    }
+}
+
+/// An order as a shop placed it, and where it stands.
+pub(super) struct Order(pub(super) Arc<OrderRecord>);
+
+/// A line of an order.
+#[derive(SimpleObject)]
+pub(super) struct OrderLine {
+    /// Unique within the order.
+    id: ID,
+    sku: String,
+    quantity: i64,
+    /// What is paid for the whole line.
+    line_total: Decimal,
+    /// Units set aside now and not yet shipped.
+    reserved: i64,
+    /// Units that have left.
+    shipped: i64,
+    /// Units that will not be shipped any more.
+    cancelled: i64,
+}
+
+/// What is paid besides the lines. As given: a `discount` or `gift_card` lowers the total though it has no sign.
+#[derive(SimpleObject)]
+pub(super) struct Charge {
+    /// `shipping`, `tax`, `fee`, `discount` or `gift_card`.
+    kind: String,
+    amount: Decimal,
+    /// The line that it belongs to, if it belongs to one.
+    line_id: Option<ID>,
+}
+
+/// What happened to an order's money.
+#[derive(SimpleObject)]
+pub(super) struct Payment {
+    authorize_status: AuthorizeStatus,
+    charge_status: ChargeStatus,
+    /// What is or was held for capture, and not given back.
+    authorized: Decimal,
+    /// What the customer was charged.
+    captured: Decimal,
+    /// What the customer got back.
+    refunded: Decimal,
+}
+
+#[Object]
+impl Order {
+    /// `ord_…`, as in REST.
+    pub(super) async fn id(&self) -> ID {
+        OrderId(self.0.order_id).to_string().into()
+    }
+
+    /// The shop's own name for it, unique within the shop.
+    #[graphql(name = "ref")]
+    async fn order_ref(&self) -> &str {
+        &self.0.order_ref
+    }
+
+    /// The shop's id.
+    async fn shop(&self) -> ID {
+        self.0.shop.clone().into()
+    }
+
+    /// Where it stands, in a word.
+    async fn status(&self) -> Result<OrderStatus> {
+        status_of(&self.0.status)
+    }
+
+    /// Why it stands there, for example `out_of_stock`, `payment_declined` or `capture_declined`; null when there is nothing to explain.
+    async fn status_reason(&self) -> Option<&str> {
+        self.0.status_reason.as_deref()
+    }
+
+    /// When the customer placed it, as the shop says.
+    async fn placed_at(&self) -> DateTime {
+        DateTime(self.0.placed_at)
+    }
+
+    /// When we received it.
+    async fn received_at(&self) -> DateTime {
+        DateTime(self.0.received_at)
+    }
+
+    /// When something last happened to it.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at)
+    }
+
+    /// The shop's own name for the customer.
+    async fn customer_ref(&self) -> &str {
+        &self.0.customer_ref
+    }
+
+    /// ISO 4217; all amounts of the order are in it.
+    async fn currency(&self) -> &str {
+        &self.0.currency
+    }
+
+    /// Lines and charges in all.
+    async fn total(&self) -> Decimal {
+        self.decimal(self.0.total)
+    }
+
+    async fn lines(&self) -> Vec<OrderLine> {
+        let progress = self.0.progress.0.iter().copied().chain(std::iter::repeat(Progress::default()));
+        let lines = self.0.lines.0.iter().zip(progress).map(|(line, Progress(reserved, shipped, cancelled))| OrderLine {
+            id: line.id.clone().into(),
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+            line_total: self.decimal(line.line_total),
+            reserved,
+            shipped,
+            cancelled,
+        });
+        lines.collect()
+    }
+
+    async fn charges(&self) -> Vec<Charge> {
+        let charges = self.0.charges.0.iter().map(|charge| Charge {
+            kind: charge.kind.clone(),
+            amount: self.decimal(charge.amount),
+            line_id: charge.line_id.clone().map(ID::from),
+        });
+        charges.collect()
+    }
+
+    /// Null when there is nothing to pay.
+    async fn payment(&self) -> Option<Payment> {
+        let OrderRecord { total, authorized, captured, refunded, .. } = *self.0;
+        (total > 0).then(|| Payment {
+            authorize_status: match authorized {
+                ..=0 => AuthorizeStatus::None,
+                _ if authorized < total => AuthorizeStatus::Partial,
+                _ => AuthorizeStatus::Full,
+            },
+            charge_status: match captured - refunded {
+                ..=0 => ChargeStatus::None,
+                charged if charged < total => ChargeStatus::Partial,
+                charged if charged == total => ChargeStatus::Full,
+                _ => ChargeStatus::Overcharged,
+            },
+            authorized: self.decimal(authorized),
+            captured: self.decimal(captured),
+            refunded: self.decimal(refunded),
+        })
+    }
+
+    /// How much of it has left.
+    async fn fulfillment_status(&self) -> Result<FulfillmentStatus> {
+        match self.0.fulfillment_status.as_str() {
+            "UNFULFILLED" => Ok(FulfillmentStatus::Unfulfilled),
+            "PARTIAL" => Ok(FulfillmentStatus::Partial),
+            "FULFILLED" => Ok(FulfillmentStatus::Fulfilled),
+            other => Err(corrupt("orders.fulfillment_status", other)),
+        }
+    }
+
+    /// The goods by location, once they are released to a warehouse.
+    #[graphql(complexity = "1 + 2 * child_complexity")]
+    async fn fulfillments(&self, ctx: &Context<'_>) -> Result<Vec<Fulfillment>> {
+        let found = ctx.data::<DataLoader<Loaders>>()?.load_one(FulfillmentsOf(self.0.order_id)).await.map_err(shared)?;
+        Ok(found.unwrap_or_default().into_iter().map(Fulfillment).collect())
+    }
+
+    /// The process that carries it out.
+    async fn saga(&self, ctx: &Context<'_>) -> Result<Option<Saga>> {
+        let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaOf(self.0.order_id)).await.map_err(shared)?;
+        Ok(found.map(Saga))
+    }
+
+    /// All that happened to it, in plain words, the earliest first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn timeline(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<TimelineConnection> {
+        timeline::of(ctx, self.0.order_id, Arguments { first, after, last, before }).await
+    }
+
+    /// How many events the order's own stream holds, as in REST.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// The last event that this reflects.
+    async fn position(&self) -> Position {
+        Position(self.0.position)
+    }
+}
+
+impl Order {
+    fn decimal(&self, minor: i64) -> Decimal {
+        Decimal::new(minor, self.0.digits)
+    }
+}
+
+/// The order of this id, if it exists for the viewer.
+pub(super) async fn by_id(ctx: &Context<'_>, id: OrderId) -> Result<Option<Order>> {
+    let found = ctx.data::<DataLoader<Loaders>>()?.load_one(OrderById(id.0)).await.map_err(shared)?;
+    match found {
+        Some(order) if sees(ctx, &order.shop)? => Ok(Some(Order(order))),
+        _ => Ok(None),
+    }
+}
+
+pub(super) async fn one(
+    ctx: &Context<'_>,
+    id: Option<ID>,
+    order_ref: Option<String>,
+    shop: Option<ID>,
+) -> Result<Option<Order>> {
+    match (id, text("ref", order_ref)?) {
+        (Some(id), None) => {
+            let Ok(id) = id.parse() else { return Ok(None) };
+            let order = by_id(ctx, id).await?;
+            Ok(order.filter(|order| shop.is_none_or(|shop| shop.0 == order.0.shop)))
+        }
+        (None, Some(order_ref)) => by_ref(ctx, &order_ref, text("shop", shop.map(|id| id.0))?).await,
+        (None, None) => Err(bad_input("say which order: id or ref")),
+        (Some(_), Some(_)) => Err(bad_input("id and ref can't both be given")),
+    }
+}
+
+async fn by_ref(ctx: &Context<'_>, order_ref: &str, shop: Option<String>) -> Result<Option<Order>> {
+    let shops = shops(ctx, shop.as_deref())?;
+    let Some(all_one) = shops.windows(2).all(|pair| pair[0] == pair[1]).then(|| shops.first()) else { return Ok(None) };
+    let found = {
+        let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
+        let found = read::orders_by_ref(&mut conn, order_ref, all_one.map(String::as_str), MAX_CANDIDATES).await;
+        found.map_err(|error| database(&error))?
+    };
+    match &found[..] {
+        [] => Ok(None),
+        [(id, _)] => by_id(ctx, OrderId(*id)).await,
+        candidates => Err(ambiguous(order_ref, candidates)),
+    }
+}
+
+fn ambiguous(order_ref: &str, candidates: &[(uuid::Uuid, String)]) -> Error {
+    let candidate = |(id, shop): &(uuid::Uuid, String)| {
+        let fields = [("id", OrderId(*id).to_string()), ("shop", shop.clone())];
+        Value::Object(fields.map(|(name, value)| (async_graphql::Name::new(name), Value::String(value))).into_iter().collect())
+    };
+    Error::new(format!("several shops have an order of the ref {order_ref}: name the shop too")).extend_with(|_, e| {
+        e.set("code", "AMBIGUOUS_REF");
+        e.set("candidates", Value::List(candidates.iter().map(candidate).collect()));
+    })
+}
+
+pub(super) async fn list(
+    ctx: &Context<'_>,
+    filter: Option<OrderWhere>,
+    order_by: OrderOrder,
+    arguments: Arguments,
+) -> Result<OrderConnection> {
+    let filter = filter.unwrap_or_default().filter(ctx)?;
+    let (key, descending, name) = order_by.key();
+    let slice = arguments.slice(name)?;
+    let rows = {
+        let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
+        list::orders(&mut conn, (key, descending), &filter, &slice).await.map_err(|error| database(&error))?
+    };
+    let of = |row: &OrderRecord| match key {
+        OrderKey::PlacedAt => (row.placed_at, row.order_id),
+        OrderKey::UpdatedAt => (row.updated_at, row.order_id),
+    };
+    page(&slice, rows, Total::Orders(filter), name, of, |row| Order(Arc::new(row)))
+}
+
+const STATUSES: [(OrderStatus, &str); 11] = [
+    (OrderStatus::Placed, "PLACED"),
+    (OrderStatus::OnHold, "ON_HOLD"),
+    (OrderStatus::Backordered, "BACKORDERED"),
+    (OrderStatus::Allocated, "ALLOCATED"),
+    (OrderStatus::Authorized, "AUTHORIZED"),
+    (OrderStatus::Released, "RELEASED"),
+    (OrderStatus::PartiallyShipped, "PARTIALLY_SHIPPED"),
+    (OrderStatus::Shipped, "SHIPPED"),
+    (OrderStatus::Completed, "COMPLETED"),
+    (OrderStatus::Cancelling, "CANCELLING"),
+    (OrderStatus::Cancelled, "CANCELLED"),
+];
+
+fn status_of(name: &str) -> Result<OrderStatus> {
+    let found = STATUSES.iter().find(|(_, other)| *other == name);
+    found.map(|(status, _)| *status).ok_or_else(|| corrupt("orders.status", name))
+}
+
+fn status_name(status: OrderStatus) -> &'static str {
+    STATUSES.iter().find(|(other, _)| *other == status).map_or("", |(_, name)| name)
+}

@@ -1,0 +1,140 @@
+//! Sagas: the processes that carry orders out, for whoever watches over them.
+use super::{
+    connection::{Arguments, Page, Total, page},
+    error::{bad_input, corrupt, database, shared, text},
+    loaders::{Loaders, SagaById},
+    order::{self, Order},
+    scalars::DateTime,
+    snapshot::Snapshot,
+    viewer::{sees, shops},
+};
+use crate::sql::{
+    list::{self, SagaFilter},
+    read::SagaRecord,
+};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, dataloader::DataLoader};
+use domain::{OrderId, SagaId};
+use std::sync::Arc;
+
+pub(super) type SagaConnection = Page<Saga>;
+
+const LIST: &str = "sagas";
+
+/// How a saga is doing.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum SagaState {
+    /// Acting, or about to.
+    Running,
+    /// For someone who takes their time, or for a participant that does not answer.
+    Waiting,
+    /// For a person: an incident.
+    Paused,
+    /// Undoing what was done.
+    Compensating,
+    /// Ended well.
+    Completed,
+    /// Ended with everything undone.
+    Compensated,
+}
+
+/// Which sagas: all that is given must hold.
+#[derive(Debug, Default, InputObject)]
+pub(super) struct SagaWhere {
+    state: Option<SagaState>,
+    /// For example `authorize_payment`.
+    step: Option<String>,
+    /// It has waited for the same one at the same step for longer than this.
+    waiting_longer_than_seconds: Option<i32>,
+}
+
+/// The process that carries an order out, step by step.
+pub(super) struct Saga(pub(super) Arc<SagaRecord>);
+
+#[Object]
+impl Saga {
+    /// `sag_…`, as in REST.
+    pub(super) async fn id(&self) -> ID {
+        SagaId(self.0.saga_id).to_string().into()
+    }
+
+    async fn order(&self, ctx: &Context<'_>) -> Result<Order> {
+        let id = OrderId(self.0.order_id);
+        order::by_id(ctx, id).await?.ok_or_else(|| corrupt("sagas.order_id", &id.to_string()))
+    }
+
+    async fn state(&self) -> Result<SagaState> {
+        let found = STATES.iter().find(|(_, name)| *name == self.0.state);
+        found.map(|(state, _)| *state).ok_or_else(|| corrupt("sagas.state", &self.0.state))
+    }
+
+    /// The step that it is at; while it compensates, the one that it undoes. For example `authorize_payment`.
+    async fn step(&self) -> &str {
+        &self.0.step
+    }
+
+    /// Which attempt of the step this is, from 1.
+    async fn attempt(&self) -> i32 {
+        self.0.attempt
+    }
+
+    /// Why it tries again or is paused, for example `unavailable` or `capture_declined`.
+    async fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// `inventory`, `payment`, `shipping`, `warehouse` or `operator`; null when it waits for no one.
+    async fn waiting_on(&self) -> Option<&str> {
+        self.0.waiting_on.as_deref()
+    }
+
+    /// Since when it waits for the same one at the same step.
+    async fn waiting_since(&self) -> Option<DateTime> {
+        self.0.waiting_since.map(DateTime)
+    }
+
+    /// The steps still to be taken, or while it compensates still to be undone, the current one first.
+    async fn remaining_steps(&self) -> &[String] {
+        &self.0.remaining_steps
+    }
+}
+
+/// The saga of this id, if it exists for the viewer.
+pub(super) async fn by_id(ctx: &Context<'_>, id: SagaId) -> Result<Option<Saga>> {
+    let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaById(id.0)).await.map_err(shared)?;
+    match found {
+        Some(saga) if sees(ctx, &saga.shop)? => Ok(Some(Saga(saga))),
+        _ => Ok(None),
+    }
+}
+
+pub(super) async fn list(
+    ctx: &Context<'_>,
+    filter: Option<SagaWhere>,
+    arguments: Arguments,
+) -> Result<SagaConnection> {
+    let filter = filter.unwrap_or_default();
+    if filter.waiting_longer_than_seconds.is_some_and(|seconds| seconds < 0) {
+        return Err(bad_input("waitingLongerThanSeconds must not be below 0"));
+    }
+    let filter = SagaFilter {
+        shops: shops(ctx, None)?,
+        state: filter.state.and_then(|state| STATES.iter().find(|(other, _)| *other == state)).map(|(_, name)| *name),
+        step: text("step", filter.step)?,
+        waiting_longer_than_seconds: filter.waiting_longer_than_seconds,
+    };
+    let slice = arguments.slice(LIST)?;
+    let rows = {
+        let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
+        list::sagas(&mut conn, &filter, &slice).await.map_err(|error| database(&error))?
+    };
+    page(&slice, rows, Total::Sagas(filter), LIST, |row| row.saga_id, |row| Saga(Arc::new(row)))
+}
+
+const STATES: [(SagaState, &str); 6] = [
+    (SagaState::Running, "RUNNING"),
+    (SagaState::Waiting, "WAITING"),
+    (SagaState::Paused, "PAUSED"),
+    (SagaState::Compensating, "COMPENSATING"),
+    (SagaState::Completed, "COMPLETED"),
+    (SagaState::Compensated, "COMPENSATED"),
+];
