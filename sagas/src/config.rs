@@ -1,0 +1,124 @@
+//! The runner's settings. Every wait, queue and count has its bound here.
+use chrono::TimeDelta;
+use eventstore::{SLOTS, Slot};
+use std::borrow::Cow;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How sagas are run.
+#[derive(Clone, Debug)]
+pub struct RunnerConfig {
+    /// Who holds the leases. One that is the same after a restart takes its own slots back at once; it must never run twice at a time.
+    pub owner: Uuid,
+    /// The slots it wants: all of them when it is alone.
+    pub slots: Vec<Slot>,
+    /// A dead owner's slots are free after this long. Renewed three times within it.
+    pub lease_ttl: Duration,
+    /// Sagas driven at the same time; the others queue.
+    pub max_active: usize,
+    /// Queued sagas whose history is kept in memory; of the others only the id.
+    pub max_seeds: usize,
+    /// Timers read at once at a start or a takeover; so many sagas may queue before the next page is read.
+    pub page: usize,
+    /// Events read at once from the feed.
+    pub batch: usize,
+    /// Where goods lie.
+    pub location: &'static str,
+    pub retry: RetryPolicy,
+    pub payment: GateConfig,
+    pub shipping: GateConfig,
+    /// Calls in flight may take so long to finish at a stop.
+    pub stop_within: Duration,
+    /// Kept with every event.
+    pub app_version: Cow<'static, str>,
+    /// Makes jitter repeatable in tests.
+    pub seed: Option<u64>,
+}
+
+impl RunnerConfig {
+    /// All slots, and bounds for one ordinary process.
+    pub fn new(owner: Uuid, app_version: impl Into<Cow<'static, str>>) -> RunnerConfig {
+        RunnerConfig {
+            owner,
+            slots: (0..SLOTS).filter_map(|slot| u8::try_from(slot).ok()).map(Slot).collect(),
+            lease_ttl: Duration::from_secs(6),
+            max_active: 1024,
+            max_seeds: 4096,
+            page: 1000,
+            batch: 512,
+            location: domain::location::MAIN,
+            retry: RetryPolicy::default(),
+            payment: GateConfig::default(),
+            shipping: GateConfig::default(),
+            stop_within: Duration::from_millis(2500),
+            app_version: app_version.into(),
+            seed: None,
+        }
+    }
+}
+
+/// How a call that got no definite answer is tried again: always under the same key.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// The longest first wait; waits grow with the time that the step has been tried for.
+    pub base: Duration,
+    /// The longest wait.
+    pub cap: Duration,
+    /// A participant may ask for a longer wait than the cap, but not for a longer one than this.
+    pub retry_after_cap: Duration,
+    /// A step that would be without an answer for longer than this says so in the order's history (`StepRetrying`). A fault that
+    /// passes at once leaves no trace there.
+    pub visible_after: Duration,
+    /// A wait up to this long is spent in memory; for a longer one the saga is put down, and taken up when its timer is due.
+    pub hold: Duration,
+    /// Tried for so long, counted from `StepRetrying`; then the saga pauses for a person.
+    pub budget: TimeDelta,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy {
+            base: Duration::from_millis(200),
+            cap: Duration::from_secs(30),
+            retry_after_cap: Duration::from_secs(300),
+            visible_after: Duration::from_secs(1),
+            hold: Duration::from_millis(1200),
+            budget: TimeDelta::hours(24),
+        }
+    }
+}
+
+/// What a participant is spared.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// Calls under way at the same time.
+    pub concurrency: usize,
+    /// Sagas that may wait for a call in memory; further ones are put down, so that a slow participant slows no other step.
+    pub max_waiting: usize,
+    /// Calls a second; no limit when absent.
+    pub rate: Option<u32>,
+    /// So many different sagas in a row without a definite answer open the breaker.
+    pub failures: usize,
+    /// How long it stays open the first time; doubled each time a probe fails.
+    pub open_for: Duration,
+    pub open_at_most: Duration,
+    /// Calls let through at the same time to see whether the participant is back, and how many must be answered to close.
+    pub probes: usize,
+    /// Sagas a second that go on once it is back.
+    pub drain: u32,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        GateConfig {
+            concurrency: 128,
+            max_waiting: 384,
+            rate: None,
+            failures: 16,
+            open_for: Duration::from_secs(1),
+            open_at_most: Duration::from_secs(10),
+            probes: 2,
+            drain: 1000,
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! One saga, driven: ask the machine what is next, do it, write down what came of it, until it waits for someone or has ended.
+//!
+//! Invariants:
+//! - one driver a saga, in a slot of ours; each append carries the slot's epoch;
+//! - what a participant answered is not lost to a version race: the history is read again and the same answer decided on again;
+//! - a call in flight is not broken off when someone else appends; a wait is.
+//!
+//! [`Leave`] as an error ends the drive; a `?` passes it on.
+use crate::commit::Committed;
+use crate::limits::{Gate, Permit, Shut};
+use crate::live::{Cause, Job, Leave, Signal, View};
+use crate::metrics;
+use crate::perform::{Answer, Ask, Request};
+use crate::ports::SecretError;
+use crate::runner::Shared;
+use crate::slots::Held;
+use chrono::{TimeDelta, Utc};
+use commands::{History, history::SAGA_TIMER};
+use domain::fulfillment::{Action, Next, Reply, Retrying};
+use domain::{OrderId, StreamKind};
+use eventstore::{Position, slot_of};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When a saga that can't be carried on is looked at again.
+const STUCK_FOR: Duration = Duration::from_secs(60);
+/// A saga that waits for a participant to be back is looked at no less often, for its budget's sake.
+const PARKED_AT_MOST: Duration = Duration::from_secs(3600);
+
+/// Drives the job's saga until it is put down.
+pub(crate) async fn drive(shared: &Shared, job: Job) {
+    let mut driving = Driving { shared, job, left: false };
+    while !driving.left {
+        let seed = driving.job.seed.take();
+        let (leave, at, view) = match Driver::begin(shared, &driving.job, seed).await {
+            Ok(mut driver) => {
+                let Err(leave) = driver.go().await;
+                (leave, driver.history.position, Some(View::of(&driver.history)))
+            }
+            Err(leave) => (leave, Position::ZERO, None),
+        };
+        driving.left = shared.live.leave(&driving.job, leave, at, view);
+        if let (true, Leave::Until { parked: Some(participant), .. }) = (driving.left, leave) {
+            shared.gate(participant).park(driving.job.order);
+        }
+    }
+}
+
+/// A driver that panics does not take its saga with it: that is looked at again later.
+struct Driving<'a> {
+    shared: &'a Shared,
+    job: Job,
+    left: bool,
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        if !self.left {
+            let later = Leave::Until { due: Instant::now() + STUCK_FOR, parked: None };
+            self.shared.live.leave(&self.job, later, Position(i64::MAX), None);
+        }
+    }
+}
+
+pub(crate) struct Driver<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) order: OrderId,
+    pub(crate) history: History,
+    /// What the next append answers.
+    pub(crate) cause: Cause,
+    pub(crate) held: Held,
+    signal: Arc<Signal>,
+    tries: Option<Tries>,
+    /// Answers in a row that changed nothing.
+    pub(crate) barren: u32,
+}
+
+/// What is known of the current action beyond the history.
+struct Tries {
+    key: String,
+    request: Request,
+    began: Instant,
+    /// A try may have acted.
+    unsure: bool,
+}
+
+impl<'a> Driver<'a> {
+    async fn begin(shared: &'a Shared, job: &Job, seed: Option<Box<crate::live::Seed>>) -> Result<Driver<'a>, Leave> {
+        let held = shared.slots.held(slot_of(job.order)).ok_or(Leave::Lost)?;
+        let order = OrderId(job.order);
+        let (history, cause, read) = match seed {
+            Some(seed) => (seed.history, seed.cause, true),
+            None => (History::new(order, ""), Cause::default(), false),
+        };
+        let signal = Arc::clone(&job.signal);
+        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, barren: 0 };
+        if !read {
+            driver.reload().await?;
+        }
+        Ok(driver)
+    }
+
+    /// Until there is nothing more to do for now.
+    async fn go(&mut self) -> Result<Infallible, Leave> {
+        loop {
+            self.check()?;
+            if self.signal.is_beyond(self.history.position) {
+                self.reload().await?;
+            }
+            match self.history.fulfillment.next(self.order) {
+                Next::Ended => return Err(Leave::Ended),
+                Next::Wait(_) => return Err(Leave::Idle),
+                Next::Advance => {
+                    self.commit(None, Reply::Nothing).await?;
+                }
+                Next::Act(action @ Action::Reserve { .. }) => self.reserve(&action).await?,
+                Next::Act(action) => self.call(&action).await?,
+            }
+        }
+    }
+
+    /// Whether to go on at all.
+    pub(crate) fn check(&self) -> Result<(), Leave> {
+        match () {
+            () if self.held.lost.is_cancelled() || !self.shared.slots.holds(self.held.fence.slot) => Err(Leave::Lost),
+            () if self.shared.stopping.is_cancelled() => Err(Leave::Stopped),
+            () => Ok(()),
+        }
+    }
+
+    /// Stock is taken by the append that says so.
+    async fn reserve(&mut self, action: &Action) -> Result<(), Leave> {
+        if let Committed::Short = self.commit(Some(action), Reply::Reserved).await? {
+            let shortages = self.shortages(action).await?;
+            // None: goods came in meanwhile, and it is tried again.
+            if !shortages.is_empty() {
+                self.commit(Some(action), Reply::OutOfStock { shortages }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls a participant once, and writes down its answer, or that there is none.
+    async fn call(&mut self, action: &Action) -> Result<(), Leave> {
+        let retrying = self.retrying(action);
+        if retrying.as_ref().is_some_and(|retrying| self.left_of_budget(retrying) <= TimeDelta::zero()) {
+            self.commit(Some(action), Reply::Exhausted).await?;
+            return Ok(());
+        }
+        let Some(mut tries) = self.tries(action, retrying.as_ref()).await? else { return Ok(()) };
+        let gate = self.shared.gate(tries.request.participant());
+        let permit = tokio::select! {
+            biased;
+            () = self.held.lost.cancelled() => return Err(Leave::Lost),
+            () = self.shared.stopping.cancelled() => return Err(Leave::Stopped),
+            () = self.signal.beyond(self.history.position) => None,
+            entered = gate.enter() => Some(entered),
+        };
+        let permit = match permit {
+            None => {
+                self.tries = Some(tries);
+                return Ok(());
+            }
+            Some(Err(shut)) => {
+                self.tries = Some(tries);
+                return self.shut_out(action, gate, shut).await;
+            }
+            Some(Ok(permit)) => permit,
+        };
+        self.check()?;
+        match self.ask(&tries, permit).await {
+            Answer::Definite(reply) => {
+                self.commit(Some(action), reply).await?;
+            }
+            Answer::Forgotten => {
+                let cause = "outcome_unknown".to_owned();
+                self.commit(Some(action), Reply::Stuck { cause }).await?;
+            }
+            Answer::Missing { unsure, retry_after, message } => {
+                tries.unsure |= unsure;
+                self.unanswered(action, tries, retry_after, &message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, tries: &Tries, permit: Permit<'_>) -> Answer {
+        let ask = match () {
+            () if self.has_outlived_its_key(&tries.request) => Ask::Only,
+            () if tries.unsure => Ask::First,
+            () => Ask::No,
+        };
+        let answer = tries.request.send(&*self.shared.payment, &*self.shared.shipping, ask).await;
+        permit.settle(self.order.0, !matches!(answer, Answer::Missing { .. }));
+        answer
+    }
+
+    /// What was tried of this action so far. `None`: it can't be prepared, and that is written down.
+    async fn tries(&mut self, action: &Action, retrying: Option<&Retrying>) -> Result<Option<Tries>, Leave> {
+        let key = action.key().unwrap_or_default();
+        if let Some(tries) = self.tries.take()
+            && tries.key == key
+        {
+            return Ok(Some(tries));
+        }
+        let Some(placed) = self.history.fulfillment.order.placed.clone() else { return Err(self.stuck("no order")) };
+        match Request::prepare(action, self.order, &placed, &*self.shared.secrets).await {
+            Ok(Some(request)) => Ok(Some(Tries {
+                key: key.to_owned(),
+                request,
+                began: Instant::now(),
+                unsure: retrying.is_some_and(|retrying| retrying.cause == UNKNOWN_OUTCOME),
+            })),
+            Ok(None) => Err(self.stuck("an action without a participant")),
+            Err(SecretError::Missing(cause)) => {
+                self.commit(Some(action), Reply::Stuck { cause: cause.to_owned() }).await?;
+                Ok(None)
+            }
+            Err(SecretError::Unavailable(why)) => {
+                tracing::warn!(order_id = %self.order, saga_id = %self.order.saga(), why, "personal data can't be read now");
+                let wait = self.shared.config.retry.wait(self.tried_for(retrying, None), None, &self.shared.jitter);
+                Err(self.until(wait).await)
+            }
+        }
+    }
+
+    /// The gate is shut: put down here, visibly, until it calls.
+    async fn shut_out(&mut self, action: &Action, gate: &Gate, shut: Shut) -> Result<(), Leave> {
+        let retrying = self.retrying(action);
+        if retrying.is_none() && shut == Shut::Open {
+            self.commit(Some(action), Reply::Unanswered { cause: UNAVAILABLE.to_owned() }).await?;
+            // A cancel may have come between.
+            return Ok(());
+        }
+        let left = retrying.and_then(|retrying| self.left_of_budget(&retrying).to_std().ok());
+        let wait = left.map_or(PARKED_AT_MOST, |left| left.min(PARKED_AT_MOST));
+        Err(Leave::Until { due: Instant::now() + wait, parked: Some(gate.participant) })
+    }
+
+    /// No definite answer: say so in the history if it takes long, wait, and come back.
+    async fn unanswered(
+        &mut self,
+        action: &Action,
+        tries: Tries,
+        retry_after: Option<Duration>,
+        message: &str,
+    ) -> Result<(), Leave> {
+        let policy = &self.shared.config.retry;
+        let cause = if tries.unsure { UNKNOWN_OUTCOME } else { UNAVAILABLE };
+        metrics::retry(action.step(), cause);
+        let retrying = self.retrying(action);
+        let wait = policy.wait(self.tried_for(retrying.as_ref(), Some(&tries)), retry_after, &self.shared.jitter);
+        let (order_id, saga_id, step) = (self.order, self.order.saga(), action.step().name());
+        tracing::debug!(%order_id, %saga_id, step, cause, message, ?wait, "no definite answer");
+        let is_long = tries.began.elapsed() + wait >= policy.visible_after;
+        self.tries = Some(tries);
+        if retrying.is_none() && is_long {
+            self.commit(Some(action), Reply::Unanswered { cause: cause.to_owned() }).await?;
+            if self.retrying(action).is_none() {
+                // A cancel came between.
+                return Ok(());
+            }
+        }
+        if wait > policy.hold {
+            return Err(self.until(wait).await);
+        }
+        tokio::select! {
+            biased;
+            () = self.held.lost.cancelled() => Err(Leave::Lost),
+            () = self.shared.stopping.cancelled() => Err(Leave::Stopped),
+            () = self.signal.beyond(self.history.position) => Ok(()),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
+    /// Put down until then; its timer in the store says the same, so that a restart keeps to it.
+    async fn until(&self, wait: Duration) -> Leave {
+        let due = Instant::now() + wait;
+        let due_at = self.shared.clock.now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        let stream = self.history.stream(StreamKind::Order);
+        if let Err(error) = self.shared.store.move_timer(&stream, SAGA_TIMER, due_at).await {
+            // After a restart it would only be tried too soon.
+            tracing::debug!(order_id = %self.order, %error, "the timer stays where it is");
+        }
+        Leave::Until { due, parked: None }
+    }
+
+    fn retrying(&self, action: &Action) -> Option<Retrying> {
+        self.history.fulfillment.saga.retrying.clone().filter(|retrying| retrying.step == action.step())
+    }
+
+    fn tried_for(&self, retrying: Option<&Retrying>, tries: Option<&Tries>) -> Duration {
+        let recorded = retrying.and_then(|retrying| (self.shared.clock.now() - retrying.since).to_std().ok());
+        recorded.unwrap_or_default().max(tries.map_or(Duration::ZERO, |tries| tries.began.elapsed()))
+    }
+
+    fn left_of_budget(&self, retrying: &Retrying) -> TimeDelta {
+        self.shared.config.retry.budget - (self.shared.clock.now() - retrying.since)
+    }
+
+    /// The step may have been begun, and its key forgotten since: the last event is older than keys live.
+    fn has_outlived_its_key(&self, request: &Request) -> bool {
+        let lifetime = match request.participant() {
+            crate::limits::Participant::Payment => self.shared.payment.key_lifetime(),
+            crate::limits::Participant::Shipping => self.shared.shipping.key_lifetime(),
+        };
+        let Some(lifetime) = lifetime.and_then(|lifetime| TimeDelta::from_std(lifetime).ok()) else { return false };
+        let begun = self.history.updated_at.unwrap_or(chrono::DateTime::<Utc>::MIN_UTC);
+        self.shared.clock.now() - begun > lifetime
+    }
+
+    /// It can't be carried on by this build, as it is: seen in the logs and the metrics, and looked at again later.
+    pub(crate) fn stuck(&self, why: &str) -> Leave {
+        metrics::stuck();
+        let step = self.history.fulfillment.step().name();
+        tracing::error!(order_id = %self.order, saga_id = %self.order.saga(), step, why, "the saga can't be carried on");
+        Leave::Until { due: Instant::now() + STUCK_FOR, parked: None }
+    }
+}
+
+/// Causes of `StepRetrying`.
+const UNAVAILABLE: &str = "unavailable";
+const UNKNOWN_OUTCOME: &str = "unknown_outcome";

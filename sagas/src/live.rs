@@ -1,0 +1,397 @@
+//! The sagas under way in our slots: which is driven, which queues, which waits for what.
+//!
+//! One entry a saga, some hundred bytes, so that a saga is never driven twice at a time and no wake-up is lost: whatever changes
+//! an entry and whatever decides to put a saga down does so under one lock. Nothing here waits or reads.
+use crate::limits::Participant;
+use crate::slots::Slots;
+use commands::History;
+use domain::fulfillment::{SagaState, Step};
+use eventstore::{Position, Slot, slot_of};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Ended sagas remembered until the feed has passed them; the oldest is forgotten beyond that, which costs a read, no more.
+const MAX_ENDED: usize = 100_000;
+
+#[derive(Debug)]
+pub(crate) struct Live {
+    inner: Mutex<Inner>,
+    slots: Arc<Slots>,
+    max_active: usize,
+    max_seeds: usize,
+    /// The queue is short again.
+    room: Notify,
+    /// Something is due earlier than before.
+    pub(crate) sooner: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sagas: HashMap<Uuid, Entry>,
+    queue: VecDeque<Uuid>,
+    /// Queued entries that hold a history.
+    seeds: usize,
+    active: usize,
+    /// Soonest first. An entry that was taken up meanwhile, or is due at another time, is passed over.
+    schedule: BinaryHeap<Reverse<(Instant, Uuid)>>,
+    ended: VecDeque<(Position, Uuid)>,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stage: Stage,
+    view: View,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Queued(Option<Box<Seed>>),
+    Active(Arc<Signal>),
+    /// Put down until `due`, or until the participant is back. `upto`: what was known when it was put down.
+    Waiting {
+        due: Instant,
+        parked: Option<Participant>,
+        upto: Position,
+    },
+    /// For someone else to do something.
+    Idle {
+        upto: Position,
+    },
+    Ended,
+}
+
+/// What is shown of a saga.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) step: Step,
+    pub(crate) state: SagaState,
+    /// When the last event was recorded, in seconds since 1970.
+    pub(crate) since: i64,
+}
+
+impl View {
+    pub(crate) fn of(history: &History) -> View {
+        View {
+            step: history.fulfillment.step(),
+            state: history.fulfillment.saga_state(),
+            since: history.updated_at.map_or(0, |at| at.timestamp()),
+        }
+    }
+
+    const UNKNOWN: View = View { step: Step::ReserveStock, state: SagaState::Running, since: 0 };
+}
+
+/// What a driver begins with, when it need not be read from the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed {
+    pub(crate) history: History,
+    pub(crate) cause: Cause,
+}
+
+/// What the saga's next append answers.
+#[derive(Clone, Debug, Default)]
+pub struct Cause {
+    /// The last command, the shop's or our own.
+    pub command: Option<Uuid>,
+    pub trace_id: Option<String>,
+}
+
+/// How a driver hears of what others append to its order.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    newest: AtomicI64,
+    wake: Notify,
+}
+
+impl Signal {
+    fn raise(&self, position: Position) {
+        self.newest.fetch_max(position.0, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// There is more than is known at `position`.
+    pub(crate) fn is_beyond(&self, position: Position) -> bool {
+        self.newest.load(Ordering::Acquire) > position.0
+    }
+
+    /// Waits until there is.
+    pub(crate) async fn beyond(&self, position: Position) {
+        while !self.is_beyond(position) {
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// A saga to be driven now.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) order: Uuid,
+    pub(crate) seed: Option<Box<Seed>>,
+    pub(crate) signal: Arc<Signal>,
+}
+
+/// How a driver leaves its saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Ended,
+    /// For an event of someone else's.
+    Idle,
+    /// Until then, or until the participant is back.
+    Until {
+        due: Instant,
+        parked: Option<Participant>,
+    },
+    /// The slot is not ours any more.
+    Lost,
+    Stopped,
+}
+
+impl Live {
+    pub(crate) fn new(slots: Arc<Slots>, max_active: usize, max_seeds: usize) -> Live {
+        let (room, sooner) = (Notify::new(), Notify::new());
+        Live { inner: Mutex::default(), slots, max_active: max_active.max(1), max_seeds, room, sooner }
+    }
+
+    /// An order was placed. Heard of twice, it is taken up once.
+    #[must_use]
+    pub(crate) fn placed(&self, seed: Seed) -> Option<Job> {
+        let mut inner = self.lock();
+        let order = seed.history.order.0;
+        let (view, position) = (View::of(&seed.history), seed.history.position);
+        match inner.sagas.get(&order) {
+            Some(Entry { stage: Stage::Active(signal), .. }) => {
+                signal.raise(position);
+                None
+            }
+            Some(_) => None,
+            None => self.enqueue(&mut inner, order, view, Some(Box::new(seed))),
+        }
+    }
+
+    /// Someone else appended to an order.
+    #[must_use]
+    pub(crate) fn changed(&self, order: Uuid, position: Position) -> Option<Job> {
+        let mut inner = self.lock();
+        let view = match inner.sagas.get(&order) {
+            Some(Entry { stage: Stage::Active(signal), .. }) => {
+                signal.raise(position);
+                return None;
+            }
+            Some(Entry { stage: Stage::Queued(_) | Stage::Ended, .. }) => return None,
+            Some(Entry { stage: Stage::Waiting { upto, .. } | Stage::Idle { upto }, view }) => {
+                if position <= *upto {
+                    return None;
+                }
+                *view
+            }
+            None => View::UNKNOWN,
+        };
+        self.enqueue(&mut inner, order, view, None)
+    }
+
+    /// A timer in the store says that this saga is under way; to be taken up now, or when it is due.
+    #[must_use]
+    pub(crate) fn found(&self, order: Uuid, due: Option<Instant>) -> Option<Job> {
+        let mut inner = self.lock();
+        if inner.sagas.contains_key(&order) {
+            return None;
+        }
+        match due {
+            None => self.enqueue(&mut inner, order, View::UNKNOWN, None),
+            Some(due) => {
+                let stage = Stage::Waiting { due, parked: None, upto: Position::ZERO };
+                inner.sagas.insert(order, Entry { stage, view: View { state: SagaState::Waiting, ..View::UNKNOWN } });
+                self.schedule(&mut inner, due, order);
+                None
+            }
+        }
+    }
+
+    /// What is due now, and when the next is.
+    pub(crate) fn due(&self, now: Instant, most: usize) -> (Vec<Job>, Option<Instant>) {
+        let mut inner = self.lock();
+        let mut jobs = Vec::new();
+        for _ in 0..most {
+            match inner.schedule.peek() {
+                Some(Reverse((due, _))) if *due <= now => {}
+                Some(Reverse((due, _))) => return (jobs, Some(*due)),
+                None => return (jobs, None),
+            }
+            let Some(Reverse((at, order))) = inner.schedule.pop() else { break };
+            let view = match inner.sagas.get(&order) {
+                Some(Entry { stage: Stage::Waiting { due, .. }, view }) if *due == at => *view,
+                _ => continue,
+            };
+            jobs.extend(self.enqueue(&mut inner, order, view, None));
+        }
+        (jobs, Some(now))
+    }
+
+    /// The participant is back, or is to be probed. `None`: this saga does not wait for it any more.
+    pub(crate) fn unpark(&self, order: Uuid, participant: Participant) -> Option<Option<Job>> {
+        let mut inner = self.lock();
+        let view = match inner.sagas.get(&order) {
+            Some(Entry { stage: Stage::Waiting { parked: Some(at), .. }, view }) if *at == participant => *view,
+            _ => return None,
+        };
+        Some(self.enqueue(&mut inner, order, view, None))
+    }
+
+    /// A driver puts its saga down, knowing all up to `position`. `false`: it must go on, there is more.
+    pub(crate) fn leave(&self, job: &Job, leave: Leave, position: Position, view: Option<View>) -> bool {
+        let mut inner = self.lock();
+        let order = job.order;
+        let more = matches!(leave, Leave::Idle | Leave::Until { .. }) && job.signal.is_beyond(position);
+        if more && !inner.stopped {
+            return false;
+        }
+        inner.active -= 1;
+        let ours = self.slots.holds(slot_of(order)) && !inner.stopped;
+        let view = view.unwrap_or(View::UNKNOWN);
+        let stage = match leave {
+            _ if !ours => None,
+            Leave::Stopped => None,
+            // Ours again, under a new epoch: found while it was still held, so nobody else takes it up.
+            Leave::Lost => {
+                inner.queue.push_back(order);
+                Some(Stage::Queued(None))
+            }
+            Leave::Ended => {
+                inner.ended.push_back((position, order));
+                Some(Stage::Ended)
+            }
+            Leave::Idle => Some(Stage::Idle { upto: position }),
+            Leave::Until { due, parked } => {
+                self.schedule(&mut inner, due, order);
+                Some(Stage::Waiting { due, parked, upto: position })
+            }
+        };
+        match stage {
+            Some(stage) => {
+                inner.sagas.insert(order, Entry { stage, view });
+            }
+            None => {
+                inner.sagas.remove(&order);
+            }
+        }
+        while inner.ended.len() > MAX_ENDED {
+            inner.forget_oldest();
+        }
+        true
+    }
+
+    /// The next saga of the queue, when there is one and a driver is free.
+    #[must_use]
+    pub(crate) fn next_job(&self) -> Option<Job> {
+        self.take(&mut self.lock())
+    }
+
+    /// The feed has come to this position: ended sagas up to there will not be heard of again.
+    pub(crate) fn passed(&self, position: Position) {
+        let mut inner = self.lock();
+        while inner.ended.front().is_some_and(|(upto, _)| *upto <= position) {
+            inner.forget_oldest();
+        }
+    }
+
+    /// Slots that are no longer ours. What is being driven ends by itself.
+    pub(crate) fn drop_slots(&self, lost: &[Slot]) {
+        let mut inner = self.lock();
+        inner.sagas.retain(|order, entry| matches!(entry.stage, Stage::Active(_)) || !lost.contains(&slot_of(*order)));
+        inner.seeds = inner.sagas.values().filter(|entry| matches!(entry.stage, Stage::Queued(Some(_)))).count();
+    }
+
+    /// Takes up nothing more.
+    pub(crate) fn stop(&self) {
+        let mut inner = self.lock();
+        inner.stopped = true;
+        inner.queue.clear();
+        inner.schedule.clear();
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// Waits until the queue is no longer than there are drivers.
+    pub(crate) async fn has_room(&self) {
+        while self.queued() > self.max_active {
+            self.room.notified().await;
+        }
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        self.lock().active
+    }
+
+    /// Looks at every saga that has not ended.
+    pub(crate) fn views(&self, mut look: impl FnMut(View)) {
+        let inner = self.lock();
+        inner.sagas.values().filter(|entry| !matches!(entry.stage, Stage::Ended)).for_each(|entry| look(entry.view));
+    }
+
+    /// A driver tells how far its saga is.
+    pub(crate) fn show(&self, order: Uuid, view: View) {
+        if let Some(entry) = self.lock().sagas.get_mut(&order) {
+            entry.view = view;
+        }
+    }
+
+    fn enqueue(&self, inner: &mut Inner, order: Uuid, view: View, seed: Option<Box<Seed>>) -> Option<Job> {
+        if inner.stopped || !self.slots.holds(slot_of(order)) {
+            return None;
+        }
+        let seed = seed.filter(|_| inner.seeds < self.max_seeds);
+        inner.seeds += usize::from(seed.is_some());
+        inner.sagas.insert(order, Entry { stage: Stage::Queued(seed), view });
+        inner.queue.push_back(order);
+        self.take(inner)
+    }
+
+    fn take(&self, inner: &mut Inner) -> Option<Job> {
+        while inner.active < self.max_active && !inner.stopped {
+            let order = inner.queue.pop_front()?;
+            if inner.queue.len() <= self.max_active {
+                self.room.notify_one();
+            }
+            let Some(Entry { stage: stage @ Stage::Queued(_), .. }) = inner.sagas.get_mut(&order) else { continue };
+            let signal = Arc::new(Signal::default());
+            if let Stage::Queued(seed) = std::mem::replace(stage, Stage::Active(Arc::clone(&signal))) {
+                inner.seeds -= usize::from(seed.is_some());
+                inner.active += 1;
+                return Some(Job { order, seed, signal });
+            }
+        }
+        None
+    }
+
+    fn schedule(&self, inner: &mut Inner, due: Instant, order: Uuid) {
+        let first = inner.schedule.peek().is_none_or(|Reverse((first, _))| due < *first);
+        inner.schedule.push(Reverse((due, order)));
+        if first {
+            self.sooner.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn forget_oldest(&mut self) {
+        if let Some((_, order)) = self.ended.pop_front()
+            && self.sagas.get(&order).is_some_and(|entry| matches!(entry.stage, Stage::Ended))
+        {
+            self.sagas.remove(&order);
+        }
+    }
+}

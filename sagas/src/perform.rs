@@ -1,0 +1,241 @@
+//! One action as one participant's call, and its answer as a reply of the saga's.
+//!
+//! Done and refused are definite. Anything else is none: nothing is assumed, and the same request goes out again under the same
+//! key, after a question when the last one may have arrived.
+use crate::limits::Participant;
+use crate::metrics;
+use crate::participants::payment::{self, AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, VoidRequest};
+use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
+use crate::participants::{Amount, StepError};
+use crate::ports::{SecretError, Secrets};
+use domain::fulfillment::{Action, Reply};
+use domain::order::OrderPlaced;
+use domain::{Currency, OrderId, shipment};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a participant is sent. Every try of an action sends the same.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Authorize(AuthorizeRequest),
+    Void(VoidRequest),
+    Capture(CaptureRequest),
+    Label(LabelRequest),
+    VoidLabel(VoidLabelRequest),
+}
+
+/// Whether the participant is asked what became of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    No,
+    /// The last try may have arrived.
+    First,
+    /// The key is older than the participant keeps it: it may not be sent again.
+    Only,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Definite(Reply),
+    /// None. `unsure`: it may have acted.
+    Missing {
+        unsure: bool,
+        retry_after: Option<Duration>,
+        message: String,
+    },
+    /// Only asked, and nothing is known of the key.
+    Forgotten,
+}
+
+impl Answer {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Answer::Definite(Reply::Refused { .. }) => "refused",
+            Answer::Definite(_) => "done",
+            Answer::Missing { unsure: true, .. } => "unknown",
+            Answer::Missing { .. } => "unavailable",
+            Answer::Forgotten => "forgotten",
+        }
+    }
+}
+
+impl Request {
+    /// `None` for what needs no participant.
+    pub(crate) async fn prepare(
+        action: &Action,
+        order: OrderId,
+        placed: &OrderPlaced,
+        secrets: &dyn Secrets,
+    ) -> Result<Option<Request>, SecretError> {
+        let reference = order.to_string();
+        Ok(Some(match action.clone() {
+            Action::Reserve { .. } => return Ok(None),
+            Action::Authorize { key, amount, currency } => {
+                let token = secrets.payment_token(order, placed).await?;
+                Request::Authorize(AuthorizeRequest { key, reference, amount: theirs(amount, &currency), token })
+            }
+            Action::VoidAuthorization { key, forward_key, authorization_id } => {
+                Request::Void(VoidRequest { key, reference, forward_key, authorization_id })
+            }
+            Action::Capture { key, authorization_id, amount, currency } => {
+                let amount = theirs(amount, &currency);
+                Request::Capture(CaptureRequest { key, reference, authorization_id, amount })
+            }
+            Action::BuyLabel { key } => {
+                let to = secrets.ship_to(order, placed).await?;
+                Request::Label(LabelRequest {
+                    key,
+                    reference,
+                    method: placed.shipping_method.clone().unwrap_or_else(|| "standard".to_owned()),
+                    country: to.country,
+                    postal_code: to.postal_code,
+                    parcels: 1,
+                    weight_grams: None,
+                    lines: u32::try_from(placed.lines.len()).unwrap_or(u32::MAX),
+                    pieces: placed.lines.iter().map(|line| u64::try_from(line.quantity).unwrap_or(0)).sum(),
+                })
+            }
+            Action::VoidLabel { key, forward_key, label_id } => {
+                Request::VoidLabel(VoidLabelRequest { key, reference, forward_key, label_id })
+            }
+        }))
+    }
+
+    pub(crate) fn participant(&self) -> Participant {
+        match self {
+            Request::Authorize(_) | Request::Void(_) | Request::Capture(_) => Participant::Payment,
+            Request::Label(_) | Request::VoidLabel(_) => Participant::Shipping,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Request::Authorize(_) => "authorize",
+            Request::Void(_) => "void",
+            Request::Capture(_) => "capture",
+            Request::Label(_) => "label",
+            Request::VoidLabel(_) => "void_label",
+        }
+    }
+
+    /// Sends it once, or asks.
+    pub(crate) async fn send(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort, ask: Ask) -> Answer {
+        if ask != Ask::No {
+            let begun = Instant::now();
+            let asked = match self {
+                Request::Authorize(AuthorizeRequest { key, .. })
+                | Request::Void(VoidRequest { key, .. })
+                | Request::Capture(CaptureRequest { key, .. }) => self.found(payment.query(key).await),
+                Request::Label(LabelRequest { key, .. }) | Request::VoidLabel(VoidLabelRequest { key, .. }) => {
+                    self.found_label(shipping.query(key).await)
+                }
+            };
+            let outcome = asked.as_ref().map_or("nothing", Answer::outcome);
+            metrics::call(self.participant(), "query", outcome, begun.elapsed());
+            match asked {
+                Some(answer) => return answer,
+                None if ask == Ask::Only => return Answer::Forgotten,
+                None => {}
+            }
+        }
+        let begun = Instant::now();
+        let answer = match self {
+            Request::Authorize(request) => self.answer(payment.authorize(request).await, |done| self.authorized(done)),
+            Request::Void(request) => self.answer(payment.void(request).await, |_| Ok(Reply::AuthorizationVoided)),
+            Request::Capture(request) => self.answer(payment.capture(request).await, |done| self.captured(done)),
+            Request::Label(request) => self.answer(shipping.label(request).await, |done| Ok(labelled(request, done))),
+            Request::VoidLabel(request) => self.answer(shipping.void_label(request).await, |_| Ok(Reply::LabelVoided)),
+        };
+        metrics::call(self.participant(), self.name(), answer.outcome(), begun.elapsed());
+        answer
+    }
+
+    /// `None`: nothing is known of the key.
+    fn found(&self, asked: Result<Option<PaymentOutcome>, StepError>) -> Option<Answer> {
+        let found = match asked {
+            Ok(found) => found?,
+            Err(error) => return Some(self.missing(error, true)),
+        };
+        let known = match (self, found) {
+            (Request::Authorize(_), PaymentOutcome::Authorized(done)) => self.authorized(done),
+            (Request::Capture(_), PaymentOutcome::Captured(done)) => self.captured(done),
+            (Request::Void(_), PaymentOutcome::Voided(_)) => Ok(Reply::AuthorizationVoided),
+            (_, PaymentOutcome::Refused { code, message }) => Err(StepError::Refused { code, message }),
+            (_, PaymentOutcome::InProgress) => Err(StepError::unknown("a call with this key is under way")),
+            (_, other) => Err(StepError::unknown(format!("the key led to {other:?}"))),
+        };
+        Some(self.answer(known, Ok))
+    }
+
+    fn found_label(&self, asked: Result<Option<ShippingOutcome>, StepError>) -> Option<Answer> {
+        let found = match asked {
+            Ok(found) => found?,
+            Err(error) => return Some(self.missing(error, true)),
+        };
+        let known = match (self, found) {
+            (Request::Label(request), ShippingOutcome::Labelled(done)) => Ok(labelled(request, done)),
+            (Request::VoidLabel(_), ShippingOutcome::Voided(_)) => Ok(Reply::LabelVoided),
+            (_, ShippingOutcome::Refused { code, message }) => Err(StepError::Refused { code, message }),
+            (_, ShippingOutcome::InProgress) => Err(StepError::unknown("a call with this key is under way")),
+            (_, other) => Err(StepError::unknown(format!("the key led to {other:?}"))),
+        };
+        Some(self.answer(known, Ok))
+    }
+
+    fn answer<T>(&self, result: Result<T, StepError>, done: impl FnOnce(T) -> Result<Reply, StepError>) -> Answer {
+        match result.and_then(done) {
+            Ok(reply) => Answer::Definite(reply),
+            Err(error) => self.missing(error, false),
+        }
+    }
+
+    /// `before`: an earlier try may have acted, whatever becomes of this one.
+    fn missing(&self, error: StepError, before: bool) -> Answer {
+        match error {
+            // The first request under this key was another one. Its answer stands, and a question will tell it.
+            StepError::Refused { code, message } if code == "key_reused" => {
+                Answer::Missing { unsure: true, retry_after: None, message }
+            }
+            // It is as it should be, whoever did it.
+            StepError::Refused { code, .. } if code == "already_voided" => match self {
+                Request::Void(_) => Answer::Definite(Reply::AuthorizationVoided),
+                Request::VoidLabel(_) => Answer::Definite(Reply::LabelVoided),
+                _ => Answer::Definite(Reply::Refused { code }),
+            },
+            StepError::Refused { code, .. } => Answer::Definite(Reply::Refused { code }),
+            StepError::Unknown { message } => Answer::Missing { unsure: true, retry_after: None, message },
+            StepError::Retryable { message, retry_after } => Answer::Missing { unsure: before, retry_after, message },
+        }
+    }
+
+    fn authorized(&self, done: payment::Authorization) -> Result<Reply, StepError> {
+        let amount = self.ours(&done.amount)?;
+        Ok(Reply::Authorized { authorization_id: done.authorization_id, amount, expires_at: done.expires_at })
+    }
+
+    fn captured(&self, done: payment::Capture) -> Result<Reply, StepError> {
+        Ok(Reply::Captured { capture_id: done.capture_id, amount: self.ours(&done.amount)? })
+    }
+
+    /// An amount in another unit than was asked for is not understood.
+    fn ours(&self, amount: &Amount) -> Result<domain::Amount, StepError> {
+        let asked = match self {
+            Request::Authorize(request) => Some(&request.amount),
+            Request::Capture(request) => Some(&request.amount),
+            _ => None,
+        };
+        match asked {
+            Some(asked) if asked.same_unit(amount) => Ok(domain::Amount(amount.minor)),
+            _ => Err(StepError::unknown(format!("an amount in another unit: {amount}"))),
+        }
+    }
+}
+
+fn labelled(request: &LabelRequest, done: shipping::Label) -> Reply {
+    let shipping::Label { label_id, carrier, tracking_number, cost: _ } = done;
+    Reply::LabelBought(shipment::Label { key: request.key.clone(), label_id, carrier, tracking_number })
+}
+
+fn theirs(amount: domain::Amount, currency: &Currency) -> Amount {
+    Amount::new(amount.0, currency.digits, currency.code.clone())
+}
