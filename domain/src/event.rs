@@ -2,6 +2,9 @@
 //!
 //! An event is written as its type name, its schema version and its payload. `decode` is the only way back; a type or a version
 //! that this build does not know is an error, never skipped.
+//!
+//! To change an event's shape: raise its version in `events!`, keep the old struct beside the new one in `upcast/` with a
+//! `From` into it, read the old version through that in `decode`, and add a golden file; the old golden files stay.
 use crate::{
     fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent, shipment::ShipmentEvent,
     stock::StockEvent,
@@ -76,7 +79,8 @@ macro_rules! events {
         pub enum $name { $($variant($variant)),+ }
 
         impl $name {
-            pub const TYPES: &'static [&'static str] = &[$(stringify!($variant)),+];
+            /// Each type and the version in which it is written.
+            pub const TYPES: &'static [(&'static str, i16)] = &[$((stringify!($variant), $version)),+];
 
             pub fn event_type(&self) -> &'static str {
                 match self { $($name::$variant(_) => stringify!($variant)),+ }

@@ -5,6 +5,8 @@
 pub mod decider;
 pub mod event;
 pub mod fulfillment;
+#[cfg(test)]
+mod golden;
 pub mod ids;
 pub mod location;
 pub mod money;

@@ -1,13 +1,13 @@
 //! The fulfillment saga, version 1: a pure state machine over an order's whole history.
 //!
-//! | step                   | action                             | undo                                    | waits on            | expected |
-//! |------------------------|------------------------------------|-----------------------------------------|---------------------|----------|
-//! | `reserve_stock`        | `Reserve`: take the balances       | `StockReleased`                         | inventory           | 10 s     |
-//! | `authorize_payment`    | `Authorize` the total              | `VoidAuthorization`, by id or forward key | payment           | 30 s     |
-//! | `release_to_warehouse` | – (`FulfillmentReleased`)          | `FulfillmentRecalled`                   | –                   | 10 s     |
-//! | `ship` (the pivot)     | AUTO: `BuyLabel`; MANUAL: –        | AUTO: `VoidLabel`, by id or forward key | shipping, warehouse | a day    |
-//! | `capture_payment`      | `Capture` the total                | – (only forward from the pivot)         | payment             | 30 s     |
-//! | `complete`             | – (`OrderCompleted`)               | –                                       | –                   | 10 s     |
+//! | step                   | action                       | undo                                      | waits on            | expected |
+//! |------------------------|------------------------------|-------------------------------------------|---------------------|----------|
+//! | `reserve_stock`        | `Reserve`: take the balances | `StockReleased`                           | inventory           | 10 s     |
+//! | `authorize_payment`    | `Authorize` the total        | `VoidAuthorization`, by id or forward key | payment             | 30 s     |
+//! | `release_to_warehouse` | – (`FulfillmentReleased`)    | `FulfillmentRecalled`                     | –                   | 10 s     |
+//! | `ship` (the pivot)     | AUTO: `BuyLabel`; MANUAL: –  | AUTO: `VoidLabel`, by id or forward key   | shipping, warehouse | a day    |
+//! | `capture_payment`      | `Capture` the total          | – (only forward from the pivot)           | payment             | 30 s     |
+//! | `complete`             | – (`OrderCompleted`)         | –                                         | –                   | 10 s     |
 //!
 //! Nothing to pay: `authorize_payment` and `capture_payment` are not there. Before the pivot a definite no, or a cancel, starts
 //! compensation, which undoes in reverse; after it the saga only goes forward, and a definite no pauses it for a person. So

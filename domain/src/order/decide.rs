@@ -70,7 +70,6 @@ impl Decider for Order {
             OrderEvent::ReservationRefused(_) => order.stock = Stock::Refused,
             OrderEvent::StockReleased(_) => order.stock = Stock::Released,
             OrderEvent::CancelRequested(_) => order.cancel_requested = true,
-            OrderEvent::CancelDeclined(_) => order.cancel_requested = false,
             OrderEvent::OrderCancelled(cancelled) => order.outcome = Some(Outcome::Cancelled(cancelled.reason)),
             OrderEvent::OrderCompleted(_) => order.outcome = Some(Outcome::Completed),
         }

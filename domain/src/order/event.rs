@@ -13,7 +13,6 @@ events! {
         ReservationRefused = 1,
         StockReleased = 1,
         CancelRequested = 1,
-        CancelDeclined = 1,
         OrderCancelled = 1,
         OrderCompleted = 1,
     }
@@ -163,12 +162,6 @@ pub struct StockReleased {
 pub struct CancelRequested {
     /// The vault's entry of the reason as it was typed, if one was given.
     pub note_id: Option<Uuid>,
-}
-
-/// The goods had left before the cancel could take hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CancelDeclined {
-    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

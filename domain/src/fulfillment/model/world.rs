@@ -162,7 +162,7 @@ impl World {
 
     fn fail(&mut self, action: &Action) -> Reply {
         self.calls += 1;
-        match self.random.below(5) {
+        match self.random.below(6) {
             0 => Reply::Unanswered { cause: "unavailable".to_owned() },
             1 => {
                 self.provider.act(action);
@@ -177,6 +177,7 @@ impl World {
                 self.on_the_way.push(action.clone());
                 Reply::Unanswered { cause: "unknown_outcome".to_owned() }
             }
+            4 => Reply::Stuck { cause: "no_payment_token".to_owned() },
             _ => Reply::Exhausted,
         }
     }
@@ -204,7 +205,7 @@ impl World {
         let again = self.state().react(ORDER, action.as_ref(), reply.clone(), &self.context);
         assert_eq!(again, Ok(vec![]), "{reply:?} is heard twice");
         if let Some(action) = action.filter(|action| action.key().is_some())
-            && !matches!(reply, Reply::Unanswered { .. } | Reply::Exhausted)
+            && !matches!(reply, Reply::Unanswered { .. } | Reply::Exhausted | Reply::Stuck { .. })
             && self.random.percent(self.scenario.faults)
         {
             self.stray.push((action, reply));
