@@ -145,8 +145,9 @@ impl<W: Writer> Batches<W> {
                 left.push_back(next);
                 break;
             }
+            let clashes = next.prepared.touched().any(|part| touched.contains(&part));
             // Also when it is held, so that none after it overtakes it.
-            let clashes = next.prepared.touched().fold(false, |clash, part| !touched.insert(part) || clash);
+            touched.extend(next.prepared.touched());
             if clashes {
                 left.push_back(next);
             } else {
