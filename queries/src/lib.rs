@@ -7,6 +7,8 @@
 //!
 //! Invariants: nothing here writes an event; nothing here is read by a decision. It may not know HTTP, nor `commands` and `sagas`.
 //! SQL lies in `sql` alone.
+#[cfg(test)]
+mod given;
 pub mod graphql;
 pub mod narrative;
 pub mod projections;

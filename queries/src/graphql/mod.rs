@@ -57,13 +57,6 @@ impl std::fmt::Debug for GraphQl {
     }
 }
 
-/// A response and the position that all of it reflects.
-#[derive(Debug)]
-pub struct Answer {
-    pub response: Response,
-    pub position: Position,
-}
-
 impl GraphQl {
     pub fn new(pool: PgPool) -> GraphQl {
         let schema = Schema::build(Query, EmptyMutation, EmptySubscription)

@@ -1,6 +1,6 @@
 //! Orders: the type, the look-up of one and the list.
 use super::{
-    connection::{self, Arguments, Page, Total, cost, page},
+    connection::{Arguments, Page, Total, cost, page},
     error::{bad_input, corrupt, database, shared, text},
     fulfillment::Fulfillment,
     loaders::{FulfillmentsOf, Loaders, OrderById, SagaOf},

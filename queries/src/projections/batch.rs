@@ -54,10 +54,15 @@ pub(crate) struct Rows {
 }
 
 /// An order that a batch moved on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedOrder {
     pub order_id: domain::OrderId,
     pub status: OrderStatus,
+    pub status_reason: Option<String>,
+    /// Of its last event.
+    pub position: Position,
+    /// How many events its own stream holds.
+    pub version: i32,
     /// COMPLETED or CANCELLED.
     pub ended: bool,
 }
@@ -108,6 +113,9 @@ pub(crate) fn fold(
             changed.push(ChangedOrder {
                 order_id: history.order_id,
                 status: state.status(),
+                status_reason: state.status_reason().map(str::to_owned),
+                position: history.position,
+                version: history.version.0,
                 ended: state.has_ended(),
             });
         }

@@ -1,1 +1,3 @@
-//! Tests.
+//! The projections on a real PostgreSQL, fed from a store in memory.
+mod rows;
+mod running;
