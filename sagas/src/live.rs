@@ -40,6 +40,8 @@ struct Inner {
     /// Soonest first. An entry that was taken up meanwhile, or is due at another time, is passed over.
     schedule: BinaryHeap<Reverse<(Instant, Uuid)>>,
     ended: VecDeque<(Position, Uuid)>,
+    /// How far the feed is: what lies before was heard of, or lies in the timers of slots that became ours later.
+    passed: Position,
     stopped: bool,
 }
 
@@ -164,6 +166,9 @@ impl Live {
         let mut inner = self.lock();
         let order = seed.history.order.0;
         let (view, position) = (View::of(&seed.history), seed.history.position);
+        if position <= inner.passed {
+            return None;
+        }
         match inner.sagas.get(&order) {
             Some(Entry { stage: Stage::Active(signal), .. }) => {
                 signal.raise(position);
@@ -178,6 +183,9 @@ impl Live {
     #[must_use]
     pub(crate) fn changed(&self, order: Uuid, position: Position) -> Option<Job> {
         let mut inner = self.lock();
+        if position <= inner.passed {
+            return None;
+        }
         let view = match inner.sagas.get(&order) {
             Some(Entry { stage: Stage::Active(signal), .. }) => {
                 signal.raise(position);
@@ -295,6 +303,7 @@ impl Live {
     /// The feed has come to this position: ended sagas up to there will not be heard of again.
     pub(crate) fn passed(&self, position: Position) {
         let mut inner = self.lock();
+        inner.passed = inner.passed.max(position);
         while inner.ended.front().is_some_and(|(upto, _)| *upto <= position) {
             inner.forget_oldest();
         }

@@ -22,6 +22,7 @@ pub(crate) async fn head(shared: &Shared) -> Position {
 
 /// Hears of everything after `from`.
 pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
+    shared.live.passed(from);
     let mut feed = StoreFeed::new(Arc::clone(&shared.store), from);
     let mut backoff = StoreBackoff::new();
     loop {

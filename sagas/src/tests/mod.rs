@@ -1,1 +1,8 @@
-//! Tests.
+//! Sagas on a store in memory and the simulated providers, with a clock that jumps: each story, each fault, each point of a crash or a cancel.
+mod crashes;
+mod faults;
+mod outages;
+mod owners;
+mod stories;
+mod storms;
+mod world;

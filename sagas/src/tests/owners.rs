@@ -1,0 +1,148 @@
+//! Leases: two runners, one that dies, one that is cut off and comes back, one that stops with good manners.
+use super::world::{World, slots};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn two_runners_on_one_store_do_nothing_twice() {
+    let world = World::new(20);
+    world.stock("a", 1000).await;
+    let mut configs = [world.config(), world.config()];
+    configs[0].slots = slots(0..=127);
+    let runners = configs.map(|config| world.run_with(config));
+    sleep(SECOND).await;
+    for _ in 0..200 {
+        let history = world.place("tok_ok", &[("a", 1)]).await;
+        runners.iter().for_each(|runner| runner.placed(&history));
+    }
+    world.settle(MINUTE).await;
+    world.check().await;
+    assert_eq!(world.faults.calls.load(std::sync::atomic::Ordering::SeqCst), 600);
+    let held: Vec<usize> = runners.iter().map(|runner| runner.handle.status().slots_held).collect();
+    assert_eq!(held.iter().sum::<usize>(), 256, "{held:?}");
+    for runner in runners {
+        runner.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sagas_of_a_dead_owner_go_on_elsewhere_within_ten_seconds() {
+    let world = World::new(21);
+    world.stock("a", 1000).await;
+    let first = world.run();
+    sleep(SECOND).await;
+    let second = world.run();
+    for _ in 0..50 {
+        world.place("tok_slow_3000", &[("a", 1)]).await;
+    }
+    sleep(SECOND).await;
+    first.handle.crash();
+    let died = Instant::now();
+    world.settle(MINUTE).await;
+    assert!(died.elapsed() < 14 * SECOND, "{:?}, of which a call takes 3 s", died.elapsed());
+    world.check().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_can_not_renew_stops_before_its_lease_is_over() {
+    let world = World::new(22);
+    world.stock("a", 1000).await;
+    let first = world.run();
+    sleep(SECOND).await;
+    world.store.cut_off.lock().unwrap().push(first.owner);
+    let start = Instant::now();
+    while first.handle.status().slots_held > 0 {
+        sleep(SECOND / 10).await;
+    }
+    assert!(start.elapsed() < 6 * SECOND, "{:?}", start.elapsed());
+    // What is placed now waits for another owner.
+    let order = world.place("tok_ok", &[("a", 1)]).await;
+    first.placed(&order);
+    sleep(MINUTE).await;
+    assert_eq!(world.types(order.order).await.len(), 1);
+    let second = world.run();
+    world.settle(MINUTE).await;
+    world.check().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_was_fenced_writes_nothing_more() {
+    let world = World::new(23);
+    world.stock("a", 1000).await;
+    let first = world.run();
+    sleep(SECOND).await;
+    for _ in 0..20 {
+        world.place("tok_slow_2000", &[("a", 1)]).await;
+    }
+    sleep(SECOND).await;
+    // As if it had been frozen and its leases had run out: the store gives them to someone else behind its back.
+    world.store.cut_off.lock().unwrap().push(first.owner);
+    eventstore::EventStore::release_leases(&*world.store, first.owner).await.unwrap();
+    let second = world.run();
+    world.settle(MINUTE).await;
+    world.check().await;
+    assert_eq!(first.handle.status().active, 0);
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stops_lets_its_calls_finish_and_hands_over_at_once() {
+    let world = World::new(24);
+    world.stock("a", 1000).await;
+    let first = world.run();
+    for _ in 0..20 {
+        world.place("tok_slow_1500", &[("a", 1)]).await;
+    }
+    sleep(SECOND).await;
+    let start = Instant::now();
+    first.stop().await;
+    assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+    for order in world.orders.lock().unwrap().clone() {
+        assert_eq!(world.types(order).await.last().unwrap(), "FulfillmentReleased", "its call's answer is kept");
+    }
+    let second = world.run();
+    let took = world.settle(MINUTE).await;
+    assert!(took < SECOND, "{took:?}: nobody waits for a lease");
+    world.check().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_too_long_does_not_hold_up_a_stop() {
+    let world = World::new(25);
+    world.stock("a", 1000).await;
+    let first = world.run();
+    world.place("tok_slow_4900", &[("a", 1)]).await;
+    sleep(SECOND).await;
+    let start = Instant::now();
+    first.stop().await;
+    assert!(start.elapsed() <= 3 * SECOND, "{:?}", start.elapsed());
+    let second = world.run();
+    world.settle(MINUTE).await;
+    world.check().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_sagas_than_drivers_queue_and_all_end() {
+    let world = World::new(26);
+    world.stock("a", 5000).await;
+    for _ in 0..300 {
+        world.place("tok_ok", &[("a", 1)]).await;
+    }
+    let mut config = world.config();
+    (config.max_active, config.max_seeds, config.page) = (4, 8, 10);
+    let runner = world.run_with(config);
+    for _ in 0..300 {
+        world.place("tok_ok", &[("a", 1)]).await;
+        assert!(runner.handle.status().active <= 4);
+    }
+    world.settle(MINUTE).await;
+    world.check().await;
+    runner.stop().await;
+}

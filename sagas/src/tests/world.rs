@@ -1,0 +1,396 @@
+//! A shop, a store, two providers and as many runners as a test wants, on a clock that the test owns.
+use super::faults::{Faults, FaultyPayment, FaultyShipping, FaultyStore};
+use crate::participants::payment::{InProcessPayment, PaymentSimulator};
+use crate::participants::shipping::{InProcessShipping, ShippingSimulator};
+use crate::participants::{DEFAULT_TIME_LIMIT, Entry, Kind};
+use crate::ports::{Clock, LocationError, Locations, SecretError, Secrets, ShipTo};
+use crate::{Cause, Deps, Runner, RunnerConfig, RunnerHandle};
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
+use commands::{Change, History};
+use domain::fulfillment::Next;
+use domain::location::LocationMode;
+use domain::order::{Destination, OnShortage, OrderLine, OrderPlaced, Stock};
+use domain::payment::Payment;
+use domain::shipment;
+use domain::stock::{self, StockReceived};
+use domain::{Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind};
+use eventstore::{
+    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Slot, Source,
+    StreamAppend, StreamId, TimerChange,
+};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(super) const SHOP: &str = "dev";
+
+/// Everything but the runners.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) faults: Arc<Faults>,
+    pub(super) store: Arc<FaultyStore>,
+    pub(super) payment: PaymentSimulator,
+    pub(super) shipping: ShippingSimulator,
+    secrets: Arc<Tokens>,
+    pub(super) mode: Arc<Mutex<LocationMode>>,
+    clock: Arc<VirtualClock>,
+    pub(super) orders: Arc<Mutex<Vec<OrderId>>>,
+    received: Arc<Mutex<BTreeMap<String, i64>>>,
+}
+
+#[derive(Debug, Default)]
+struct Tokens(Mutex<HashMap<OrderId, String>>);
+
+#[async_trait]
+impl Secrets for Tokens {
+    async fn payment_token(&self, order: OrderId, _: &OrderPlaced) -> Result<String, SecretError> {
+        self.0.lock().unwrap().get(&order).cloned().ok_or(SecretError::Missing("no_payment_token"))
+    }
+    async fn ship_to(&self, _: OrderId, placed: &OrderPlaced) -> Result<ShipTo, SecretError> {
+        Ok(ShipTo { country: placed.ship_to.country.clone().unwrap_or_default(), postal_code: None })
+    }
+}
+
+#[derive(Debug)]
+struct Mode(Arc<Mutex<LocationMode>>);
+
+#[async_trait]
+impl Locations for Mode {
+    async fn mode(&self, _: &str, _: &LocationCode) -> Result<LocationMode, LocationError> {
+        Ok(*self.0.lock().unwrap())
+    }
+}
+
+#[derive(Debug)]
+struct VirtualClock(DateTime<Utc>, Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.0 + TimeDelta::from_std(self.1.elapsed()).unwrap()
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> World {
+        let faults = Faults::new(seed);
+        World {
+            seed,
+            store: FaultyStore::new(Arc::clone(&faults)),
+            faults,
+            payment: PaymentSimulator::volatile(),
+            shipping: ShippingSimulator::volatile(),
+            secrets: Arc::default(),
+            mode: Arc::new(Mutex::new(LocationMode::Auto)),
+            clock: Arc::new(VirtualClock(Utc::now(), Instant::now())),
+            orders: Arc::default(),
+            received: Arc::default(),
+        }
+    }
+
+    pub(super) fn inner(&self) -> &MemoryEventStore {
+        &self.store.inner
+    }
+
+    pub(super) fn config(&self) -> RunnerConfig {
+        let owner = Uuid::from_u64_pair(7, self.faults.up_to(u64::MAX));
+        RunnerConfig { seed: Some(self.seed), ..RunnerConfig::new(owner, "test") }
+    }
+
+    pub(super) fn run(&self) -> Running {
+        self.run_with(self.config())
+    }
+
+    pub(super) fn run_with(&self, config: RunnerConfig) -> Running {
+        let payment = InProcessPayment::new(self.payment.clone(), DEFAULT_TIME_LIMIT);
+        let shipping = InProcessShipping::new(self.shipping.clone(), DEFAULT_TIME_LIMIT);
+        let deps = Deps {
+            store: self.store.clone(),
+            payment: Arc::new(FaultyPayment(Arc::new(payment), self.faults.clone())),
+            shipping: Arc::new(FaultyShipping(Arc::new(shipping), self.faults.clone())),
+            secrets: self.secrets.clone(),
+            locations: Arc::new(Mode(self.mode.clone())),
+            clock: self.clock.clone(),
+        };
+        let (owner, stop) = (config.owner, CancellationToken::new());
+        Running { owner, handle: Runner::spawn(config, deps, &stop), stop }
+    }
+
+    fn metadata(&self, kind: ActorKind, about: Uuid) -> Metadata {
+        Metadata {
+            command_id: Uuid::now_v7(),
+            causation_id: None,
+            correlation_id: about,
+            actor: Actor { kind, id: SHOP.into(), key: None, on_behalf_of: None },
+            source: Source::Api,
+            reason_code: None,
+            occurred_at: self.clock.now(),
+            trace_id: None,
+            app_version: Cow::Borrowed("test"),
+        }
+    }
+
+    /// Goods come in.
+    pub(super) async fn stock(&self, sku: &str, quantity: i64) {
+        let (location, code) = (LocationCode::from("main"), Sku::from(sku));
+        *self.received.lock().unwrap().entry(stock::account(SHOP, &location, &code)).or_default() += quantity;
+        let event = Event::from(StockReceived { location, sku: code, lot: None, quantity, receipt_ref: String::new() });
+        let id = Uuid::from_u64_pair(3, self.faults.up_to(u64::MAX));
+        let append = Append {
+            shop: SHOP.into(),
+            metadata: self.metadata(ActorKind::Warehouse, id),
+            streams: vec![StreamAppend {
+                stream: StreamId::new(id, "stock"),
+                expected: Expected::Any,
+                events: vec![encode(&event, 0).unwrap()],
+            }],
+            claims: vec![],
+            balances: balance_changes(SHOP, &[event]),
+            timers: vec![],
+            vault: vec![],
+            fence: None,
+        };
+        self.inner().append(append).await.unwrap();
+    }
+
+    /// An order of these SKUs, 10.00 a piece; `token` is how it is paid.
+    pub(super) async fn place(&self, token: &str, lines: &[(&str, i64)]) -> History {
+        self.place_at(token, lines, 1000).await
+    }
+
+    pub(super) async fn place_at(&self, token: &str, lines: &[(&str, i64)], price: i64) -> History {
+        let order = OrderId(Uuid::from_u64_pair(0x0192_0000_0000_7000, self.faults.up_to(u64::MAX)));
+        self.secrets.0.lock().unwrap().insert(order, token.to_owned());
+        self.orders.lock().unwrap().push(order);
+        let lines: Vec<OrderLine> =
+            lines.iter().zip(1..).map(|((sku, quantity), n)| line(n, sku, *quantity, price)).collect();
+        let now = self.clock.now();
+        let placed = OrderPlaced {
+            order_ref: order.to_string(),
+            placed_at: now,
+            placed_at_given: None,
+            received_at: now,
+            channel: None,
+            store_ref: None,
+            customer_ref: "c-1".into(),
+            person_id: None,
+            ship_to: Destination { country: Some("US".into()), postal_prefix: None, default: true },
+            billing_country: None,
+            currency: Currency { code: "USD".into(), digits: 2 },
+            total: lines.iter().map(|line| line.line_total).sum(),
+            lines,
+            charges: vec![],
+            prices_include_tax: false,
+            shipping_method: None,
+            promise: None,
+            priority: 0,
+            on_shortage: OnShortage::Cancel,
+            payment: None,
+        };
+        let mut history = History::new(order, SHOP);
+        let stream = history.stream(StreamKind::Order);
+        let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now };
+        let change = Change { timers: vec![timer], ..Change::default() };
+        let metadata = self.metadata(ActorKind::Shop, order.0);
+        history.commit(self.inner(), &[placed.into()], metadata, change).await.unwrap();
+        history
+    }
+
+    /// As if the person had been erased.
+    pub(super) fn forget_token(&self, order: OrderId) {
+        self.secrets.0.lock().unwrap().remove(&order);
+    }
+
+    pub(super) async fn history(&self, order: OrderId) -> History {
+        History::load(self.inner(), order).await.unwrap().unwrap()
+    }
+
+    /// Decides on an order as the command side does. `false`: rejected, or nothing to do.
+    async fn command(&self, kind: ActorKind, order: OrderId, decide: impl Fn(&History) -> Vec<Event>) -> bool {
+        loop {
+            let mut history = self.history(order).await;
+            let events = decide(&history);
+            if events.is_empty() {
+                return false;
+            }
+            let metadata = self.metadata(kind, order.0);
+            match history.commit(self.inner(), &events, metadata, Change::default()).await {
+                Ok(_) => return true,
+                Err(CommitError::Append(AppendError::Conflict { .. })) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    pub(super) async fn cancel(&self, order: OrderId) -> bool {
+        self.command(ActorKind::Shop, order, |history| history.fulfillment.request_cancel(None).unwrap_or_default())
+            .await
+    }
+
+    pub(super) async fn ship(&self, order: OrderId) -> bool {
+        let ship = || shipment::Command::Ship { lines: None, parcels: vec![] };
+        self.command(ActorKind::Warehouse, order, |history| history.fulfillment.report(ship()).unwrap_or_default())
+            .await
+    }
+
+    pub(super) async fn retry(&self, order: OrderId) -> bool {
+        let retry = |history: &History| history.fulfillment.request_retry(None).into_iter().collect();
+        self.command(ActorKind::Operator, order, retry).await
+    }
+
+    /// The types of an order's events, in order.
+    pub(super) async fn types(&self, order: OrderId) -> Vec<String> {
+        let events = self.inner().read_streams(order.0).await.unwrap();
+        events.iter().map(|event| event.event_type.to_string()).collect()
+    }
+
+    /// Commands behind an order's events: the appends.
+    pub(super) async fn appends(&self, order: OrderId) -> usize {
+        let mut ids: Vec<Uuid> =
+            self.inner().read_streams(order.0).await.unwrap().iter().map(|event| event.metadata.command_id).collect();
+        ids.dedup();
+        ids.len()
+    }
+
+    /// Waits until every order has ended or waits for a person, and tells how long that took.
+    pub(super) async fn settle(&self, within: Duration) -> Duration {
+        let start = Instant::now();
+        loop {
+            let mut open = vec![];
+            for order in self.orders.lock().unwrap().clone() {
+                let history = self.history(order).await;
+                if !matches!(history.fulfillment.next(order), Next::Ended | Next::Wait(_)) {
+                    open.push(order);
+                }
+            }
+            let Some(first) = open.first() else { return start.elapsed() };
+            if start.elapsed() > within {
+                let types = self.types(*first).await;
+                panic!("seed {}: {} orders do not end, the first after {types:?}", self.seed, open.len());
+            }
+            sleep(within.div_f64(2000.0).max(Duration::from_millis(5))).await;
+        }
+    }
+
+    pub(super) async fn ledger(&self) -> Vec<Entry> {
+        let mut entries = self.payment.entries(0, usize::MAX).await.unwrap();
+        entries.extend(self.shipping.entries(0, usize::MAX).await.unwrap());
+        entries
+    }
+
+    /// What must hold of every order that no longer moves, whatever happened to it.
+    pub(super) async fn check(&self) {
+        // Whatever is still on its way arrives first.
+        sleep(Duration::from_secs(60)).await;
+        let seed = self.seed;
+        let mut acted: HashMap<(String, Kind), (usize, String)> = HashMap::new();
+        for entry in self.ledger().await {
+            let sum = acted.entry((entry.reference, entry.kind)).or_default();
+            *sum = (sum.0 + 1, entry.amount);
+        }
+        let mut balances = self.received.lock().unwrap().clone();
+        for order in self.orders.lock().unwrap().clone() {
+            let (history, types) = (self.history(order).await, self.types(order).await);
+            let state = &history.fulfillment;
+            let count = |kind| acted.get(&(order.to_string(), kind)).map_or(0, |(count, _)| *count);
+            let story = || format!("seed {seed}, {order}: {types:?}");
+            for once in ONCE {
+                let times = types.iter().filter(|name| *name == once).count();
+                assert!(times <= 1, "{once} {times} times; {}", story());
+            }
+            assert!(count(Kind::Authorize) <= 1 && count(Kind::Capture) <= 1 && count(Kind::Label) <= 1, "{}", story());
+            let must_pay = usize::from(state.must_pay());
+            let expected = match state.next(order) {
+                Next::Ended if state.is_completed() => (must_pay, must_pay, 0, 0),
+                Next::Ended => (count(Kind::Void), 0, count(Kind::Authorize), count(Kind::Label)),
+                Next::Wait(_) if state.saga.paused.is_some() => (count(Kind::Authorize), 0, 0, count(Kind::VoidLabel)),
+                Next::Wait(_) => (must_pay, 0, 0, 0),
+                other => panic!("still to do {other:?}; {}", story()),
+            };
+            let found = (count(Kind::Authorize), count(Kind::Capture), count(Kind::Void), count(Kind::VoidLabel));
+            assert_eq!(found, expected, "authorized, captured, voided, labels voided; {}", story());
+            if let Payment::Captured { captured, .. } = &state.payment {
+                let taken = &acted[&(order.to_string(), Kind::Capture)].1;
+                assert_eq!(*taken, captured.display(2).to_string(), "{}", story());
+            }
+            if state.is_completed() && state.shipment.released.as_ref().unwrap().mode == LocationMode::Auto {
+                assert_eq!(count(Kind::Label), 1, "{}", story());
+            }
+            if let Stock::Reserved(lines) = &state.order.stock {
+                for line in lines.iter() {
+                    *balances.entry(stock::account(SHOP, &line.location, &line.sku)).or_default() -= line.quantity;
+                }
+            }
+            let slot = eventstore::slot_of(order.0);
+            let timers = self.inner().timers(&[slot], None, usize::MAX).await.unwrap();
+            let has_timer = timers.iter().any(|timer| timer.stream.id == order.0);
+            assert_eq!(has_timer, !state.has_ended(), "its timer; {}", story());
+        }
+        for (account, expected) in balances {
+            let held = self.inner().balances(std::slice::from_ref(&account)).await.unwrap();
+            let held = held.first().map_or(0, |(_, held)| *held);
+            assert_eq!(held, expected, "seed {seed}: {account}");
+            assert!(held >= 0, "seed {seed}: {account}");
+        }
+    }
+}
+
+/// Events of which an order has one at most.
+const ONCE: [&str; 16] = [
+    "SagaStarted",
+    "StockReserved",
+    "ReservationRefused",
+    "StockReleased",
+    "PaymentAuthorized",
+    "PaymentDeclined",
+    "AuthorizationVoided",
+    "PaymentCaptured",
+    "FulfillmentReleased",
+    "FulfillmentRecalled",
+    "LabelPurchased",
+    "LabelVoided",
+    "CompensationStarted",
+    "OrderCancelled",
+    "OrderCompleted",
+    "SagaCompleted",
+];
+
+fn line(n: usize, sku: &str, quantity: i64, price: i64) -> OrderLine {
+    OrderLine {
+        line_id: LineId(n.to_string()),
+        sku: Sku::from(sku),
+        quantity,
+        line_total: Amount(price * quantity),
+        discount: None,
+        unit: None,
+    }
+}
+
+/// A runner of the world.
+pub(super) struct Running {
+    pub(super) owner: Uuid,
+    pub(super) handle: RunnerHandle,
+    stop: CancellationToken,
+}
+
+impl Running {
+    pub(super) fn placed(&self, history: &History) {
+        self.handle.placed(history.clone(), Cause::default());
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.handle.finished().await;
+    }
+}
+
+/// Slots by their numbers.
+pub(super) fn slots(numbers: impl IntoIterator<Item = u8>) -> Vec<Slot> {
+    numbers.into_iter().map(Slot).collect()
+}
