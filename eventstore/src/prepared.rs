@@ -2,7 +2,9 @@
 //!
 //! It decides what is malformed, in which order events take their positions, and what several changes of one account or timer
 //! amount to. It sees no stored state.
-use crate::append::{MAX_CHANGES_PER_APPEND, MAX_DELTA, MAX_EVENTS_PER_APPEND, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES};
+use crate::append::{
+    MAX_CHANGES_PER_APPEND, MAX_DELTA, MAX_EVENTS_PER_APPEND, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES,
+};
 use crate::{Append, AppendError, BalanceChange, Expected, StreamId, TimerChange};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;

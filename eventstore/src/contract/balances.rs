@@ -12,7 +12,10 @@ async fn balance(store: &impl EventStore, account: &str) -> Option<i64> {
 pub async fn a_change_below_the_floor_is_refused_and_changes_nothing(store: Arc<impl EventStore + 'static>) {
     assert_eq!(balance(&*store, "a").await, None);
     store.append(append().with(&stream(), 0, &["in"]).changing("a", 5, None).changing("b", 1, None)).await.unwrap();
-    match store.append(append().with(&stream(), 0, &["out"]).changing("b", -1, Some(0)).changing("a", -6, Some(0))).await {
+    match store
+        .append(append().with(&stream(), 0, &["out"]).changing("b", -1, Some(0)).changing("a", -6, Some(0)))
+        .await
+    {
         Err(AppendError::Refused(refusal)) => {
             assert_eq!(refusal, Refusal::BelowFloor { account: "a".into(), balance: 5, delta: -6 });
         }
@@ -25,7 +28,10 @@ pub async fn a_change_below_the_floor_is_refused_and_changes_nothing(store: Arc<
     store.append(append().with(&stream(), 0, &["debt"]).changing("a", -5, None)).await.unwrap();
     assert_eq!(balance(&*store, "a").await, Some(-5), "no floor, no refusal");
     let still_below = store.append(append().changing("a", 1, Some(0))).await;
-    assert!(matches!(still_below, Err(AppendError::Refused(Refusal::BelowFloor { balance: -5, .. }))), "{still_below:?}");
+    assert!(
+        matches!(still_below, Err(AppendError::Refused(Refusal::BelowFloor { balance: -5, .. }))),
+        "{still_below:?}"
+    );
 }
 
 pub async fn the_changes_of_one_account_in_an_append_count_together(store: Arc<impl EventStore + 'static>) {
@@ -36,7 +42,8 @@ pub async fn the_changes_of_one_account_in_an_append_count_together(store: Arc<i
 }
 
 pub async fn balances_are_listed_by_prefix_and_in_pages(store: Arc<impl EventStore + 'static>) {
-    let accounts = ["stock:dev/main/a", "stock:dev/main/b", "stock:dev/main/\u{e9}", "stock:dev/zoo/a", "stock:deva/main/a"];
+    let accounts =
+        ["stock:dev/main/a", "stock:dev/main/b", "stock:dev/main/\u{e9}", "stock:dev/zoo/a", "stock:deva/main/a"];
     let mut given = append();
     for account in accounts {
         given = given.changing(account, 1, None);
@@ -80,7 +87,11 @@ pub async fn a_scarce_account_is_sold_out_exactly(store: Arc<impl EventStore + '
     assert_eq!(balance(&*store, "hot").await, Some(0));
     let events = everything(&*store).await;
     assert_whole(&events);
-    assert_eq!(balance(&*store, "calm").await, Some(10_000 - events.len() as i64), "a refused append changed nothing else");
+    assert_eq!(
+        balance(&*store, "calm").await,
+        Some(10_000 - events.len() as i64),
+        "a refused append changed nothing else"
+    );
 }
 
 pub async fn an_overflow_fails_the_one_who_causes_it(store: Arc<impl EventStore + 'static>) {

@@ -17,7 +17,10 @@ async fn read(feed: &mut dyn EventFeed, count: usize, max: usize) -> Vec<Recorde
     events
 }
 
-pub async fn a_feed_answers_each_event_once_and_in_order(store: Arc<impl EventStore + 'static>, mut feed: Box<dyn EventFeed>) {
+pub async fn a_feed_answers_each_event_once_and_in_order(
+    store: Arc<impl EventStore + 'static>,
+    mut feed: Box<dyn EventFeed>,
+) {
     for _ in 0..5 {
         store.append(append().with(&stream(), 0, &["a", "b", "c"])).await.unwrap();
     }
@@ -26,8 +29,14 @@ pub async fn a_feed_answers_each_event_once_and_in_order(store: Arc<impl EventSt
     let stored = store.read_log(Position::ZERO, 100).await.unwrap();
     for (fed, stored) in events.iter().zip(&stored) {
         assert_eq!(fed.payload.get(), stored.payload.get());
-        assert_eq!((&fed.stream, &fed.metadata, &fed.event_type), (&stored.stream, &stored.metadata, &stored.event_type));
-        assert_eq!((fed.recorded_at, fed.incarnation, &fed.shop), (stored.recorded_at, stored.incarnation, &stored.shop));
+        assert_eq!(
+            (&fed.stream, &fed.metadata, &fed.event_type),
+            (&stored.stream, &stored.metadata, &stored.event_type)
+        );
+        assert_eq!(
+            (fed.recorded_at, fed.incarnation, &fed.shop),
+            (stored.recorded_at, stored.incarnation, &stored.shop)
+        );
     }
 }
 

@@ -35,7 +35,10 @@ pub async fn a_timer_is_set_moved_and_cleared(store: Arc<impl EventStore + 'stat
     let refused = append().with(&order, 0, &["x"]).clearing(&order, "saga");
     assert!(store.append(refused).await.is_err());
     assert_eq!(store.timers(&slots, None, 10).await.unwrap().len(), 1, "a refused append clears nothing");
-    store.append(append().with(&order, 2, &["c"]).setting(&order, "saga", at(5)).clearing(&order, "saga")).await.unwrap();
+    store
+        .append(append().with(&order, 2, &["c"]).setting(&order, "saga", at(5)).clearing(&order, "saga"))
+        .await
+        .unwrap();
     assert!(store.timers(&slots, None, 10).await.unwrap().is_empty(), "the last word counts");
     store.move_timer(&order, "saga", at(4)).await.unwrap();
     assert!(store.timers(&slots, None, 10).await.unwrap().is_empty(), "gone stays gone");

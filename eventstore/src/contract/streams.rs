@@ -111,7 +111,8 @@ pub async fn what_is_malformed_is_refused_and_writes_nothing(store: Arc<impl Eve
 pub async fn the_same_command_again_answers_what_was_written_first(store: Arc<impl EventStore + 'static>) {
     let (order, other) = (stream(), stream());
     let saga = StreamId::new(order.id, "saga");
-    let given = append().with(&order, 0, &["a", "b"]).with(&saga, 0, &["c"]).claiming("ref", "me").changing("x", 5, None);
+    let given =
+        append().with(&order, 0, &["a", "b"]).with(&saga, 0, &["c"]).claiming("ref", "me").changing("x", 5, None);
     let first = store.append(given.clone()).await.unwrap();
     store.append(append().with(&order, 2, &["d"]).with(&other, 0, &["e"])).await.unwrap();
     assert_eq!(store.append(given.clone()).await.unwrap(), first, "stopped by the claim");
@@ -133,7 +134,8 @@ pub async fn a_command_that_was_written_elsewhere_is_a_conflict_all_the_same(sto
 }
 
 pub async fn two_thousand_streams_fit_into_one_append(store: Arc<impl EventStore + 'static>) {
-    let streams: Vec<_> = (0..MAX_EVENTS_PER_APPEND).map(|_| StreamId::new(Uuid::from_u128(rand::random()), "stock")).collect();
+    let streams: Vec<_> =
+        (0..MAX_EVENTS_PER_APPEND).map(|_| StreamId::new(Uuid::from_u128(rand::random()), "stock")).collect();
     for round in 1..=2 {
         let mut given = append();
         for (stream, n) in streams.iter().zip(0..) {

@@ -51,12 +51,7 @@ impl State {
         self.streams.get(&id).into_iter().flatten().map(|position| self.event(*position).clone()).collect()
     }
 
-    pub(super) fn append(
-        &mut self,
-        log: Log,
-        prepared: Prepared,
-        now: DateTime<Utc>,
-    ) -> Result<Appended, AppendError> {
+    pub(super) fn append(&mut self, log: Log, prepared: Prepared, now: DateTime<Utc>) -> Result<Appended, AppendError> {
         match self.judge(&prepared) {
             Err(e @ (AppendError::Conflict { .. } | AppendError::Refused(Refusal::ClaimTaken(_)))) => {
                 self.recall(&prepared).ok_or(e)
@@ -108,9 +103,10 @@ impl State {
         let mut written = Vec::new();
         for part in append.streams.iter().filter(|part| !part.events.is_empty()) {
             let positions = self.streams.get(&part.stream.id)?;
-            let own = positions.iter().map(|position| self.event(*position)).filter(|event| {
-                event.stream == part.stream && event.metadata.command_id == append.metadata.command_id
-            });
+            let own = positions
+                .iter()
+                .map(|position| self.event(*position))
+                .filter(|event| event.stream == part.stream && event.metadata.command_id == append.metadata.command_id);
             for event in own {
                 if let Expected::Exact(before) = part.expected
                     && !(before.0 + 1..=before.0 + part.events.len() as i32).contains(&event.version.0)
@@ -180,13 +176,7 @@ impl State {
         Appended { first, last, recorded_at }
     }
 
-    pub(super) fn take_leases(
-        &mut self,
-        slots: &[Slot],
-        owner: Uuid,
-        ttl: Duration,
-        now: DateTime<Utc>,
-    ) -> Vec<Lease> {
+    pub(super) fn take_leases(&mut self, slots: &[Slot], owner: Uuid, ttl: Duration, now: DateTime<Utc>) -> Vec<Lease> {
         let expires_at = now + TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
         let mut slots: Vec<Slot> = slots.to_vec();
         slots.sort_unstable();

@@ -12,7 +12,7 @@ mod recall;
 mod slots;
 mod write;
 
-pub use migrate::{MigrateError, MIGRATOR, migrate};
+pub use migrate::{MIGRATOR, MigrateError, migrate};
 
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
@@ -149,3 +149,6 @@ fn read_error(error: sqlx::Error) -> ReadError {
 fn unavailable(error: sqlx::Error) -> AppendError {
     AppendError::Unavailable(error.to_string())
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -1,8 +1,6 @@
 //! What is read: events by stream and by position, the head, claims, balances, sealed data.
 use super::read_error;
-use crate::{
-    ClaimRecord, Incarnation, Log, LogHead, Metadata, Position, ReadError, RecordedEvent, StreamId, Version,
-};
+use crate::{ClaimRecord, Incarnation, Log, LogHead, Metadata, Position, ReadError, RecordedEvent, StreamId, Version};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::PgPool;
@@ -108,13 +106,11 @@ pub(super) async fn claim(pool: &PgPool, scope: &str, key: &str) -> Result<Optio
 }
 
 pub(super) async fn balances(pool: &PgPool, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
-    let rows = sqlx::query!(
-        "SELECT account, balance FROM balances WHERE account = ANY ($1) ORDER BY account",
-        accounts
-    )
-    .fetch_all(pool)
-    .await
-    .map_err(read_error)?;
+    let rows =
+        sqlx::query!("SELECT account, balance FROM balances WHERE account = ANY ($1) ORDER BY account", accounts)
+            .fetch_all(pool)
+            .await
+            .map_err(read_error)?;
     Ok(rows.into_iter().map(|row| (row.account, row.balance)).collect())
 }
 

@@ -84,7 +84,8 @@ pub(super) async fn take_leases(
     owner: Uuid,
     ttl: Duration,
 ) -> Result<Vec<Lease>, AppendError> {
-    let microseconds = i64::try_from(ttl.as_micros()).map_err(|_| AppendError::Invalid("the ttl is too long".into()))?;
+    let microseconds =
+        i64::try_from(ttl.as_micros()).map_err(|_| AppendError::Invalid("the ttl is too long".into()))?;
     let rows = sqlx::query!(
         r#"SELECT held_slot AS "slot!", held_epoch AS "epoch!", held_until AS "until!"
              FROM take_leases($1, $2, $3, $4) ORDER BY held_slot"#,

@@ -85,10 +85,26 @@ struct Written {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Refused {
-    Fenced { member: usize, #[serde(rename = "fenced")] _fenced: bool },
-    Claim { member: usize, claim: Taken },
-    Conflict { member: usize, stream: usize, actual: i32 },
-    BelowFloor { member: usize, account: String, balance: i64, delta: i64 },
+    Fenced {
+        member: usize,
+        #[serde(rename = "fenced")]
+        _fenced: bool,
+    },
+    Claim {
+        member: usize,
+        claim: Taken,
+    },
+    Conflict {
+        member: usize,
+        stream: usize,
+        actual: i32,
+    },
+    BelowFloor {
+        member: usize,
+        account: String,
+        balance: i64,
+        delta: i64,
+    },
 }
 
 #[derive(Debug, Deserialize)]

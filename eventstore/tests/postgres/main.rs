@@ -14,3 +14,6 @@ async fn store() -> (Arc<PgEventStore>, TestDatabase) {
 }
 
 eventstore::store_contract!(store());
+
+mod faults;
+mod instances;

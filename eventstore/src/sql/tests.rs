@@ -1,0 +1,103 @@
+//! `append_batch` against the plain rules.
+use super::{migrate, slots, write::PgWriter};
+use crate::contract::given::{append, everything, stream};
+use crate::contract::race::Dice;
+use crate::group_commit::Writer;
+use crate::prepared::Prepared;
+use crate::testing::TestPostgres;
+use crate::{Append, AppendError, Appended, EventStore, Fence, Log, MemoryEventStore, Slot, StreamId};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Members of one batch get, one by one, what they would get one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
+    let (mut taken, mut refused) = (0, [0; 4]);
+    for seed in 0..12 {
+        let database = TestPostgres::shared().await.database().await;
+        let pool = database.pool().await;
+        migrate(&pool).await.unwrap();
+        slots::begin_log(&pool, Log::MAIN).await.unwrap();
+        let mut writer = PgWriter::new(&pool, Log::MAIN);
+        let model = MemoryEventStore::default();
+        let owner = Uuid::now_v7();
+        let held = [Slot(1), Slot(2)];
+        model.take_leases(&held, owner, Duration::from_secs(60)).await.unwrap();
+        slots::take_leases(&pool, Log::MAIN, &held, owner, Duration::from_secs(60)).await.unwrap();
+
+        let mut dice = Dice::new(seed);
+        let streams: Vec<StreamId> = (0..30).map(|_| stream()).collect();
+        for round in 0..6 {
+            let size = 1 + dice.roll(30) as usize;
+            let appends: Vec<Append> = streams.iter().take(size).map(|own| random_append(&mut dice, own)).collect();
+            let members: Vec<Prepared> = appends.iter().map(|a| Prepared::new(a.clone()).unwrap()).collect();
+            let answers = writer.write(&members.iter().collect::<Vec<_>>()).await.unwrap();
+            assert_eq!(answers.len(), appends.len());
+            for ((given, answer), n) in appends.into_iter().zip(answers).zip(0..) {
+                match &answer {
+                    Ok(_) => taken += 1,
+                    Err(AppendError::Conflict { .. }) => refused[0] += 1,
+                    Err(AppendError::Refused(crate::Refusal::ClaimTaken(_))) => refused[1] += 1,
+                    Err(AppendError::Refused(_)) => refused[2] += 1,
+                    Err(_) => refused[3] += 1,
+                }
+                let alone = model.append(given.clone()).await;
+                assert_eq!(shown(&answer), shown(&alone), "seed {seed}, round {round}, member {n}: {given:?}");
+            }
+        }
+        let store = super::PgEventStore::connect(pool, Log::MAIN, super::Options::default()).await.unwrap();
+        assert_eq!(store.list_balances("", "", 99).await.unwrap(), model.list_balances("", "", 99).await.unwrap());
+        let all: Vec<Slot> = (0..=u8::MAX).map(Slot).collect();
+        assert_eq!(store.timers(&all, None, 99).await.unwrap(), model.timers(&all, None, 99).await.unwrap());
+        let (events, expected) = (everything(&store).await, everything(&model).await);
+        assert_eq!(events.len(), expected.len());
+        for (event, expected) in events.iter().zip(&expected) {
+            assert_eq!(
+                (&event.stream, event.version, event.position),
+                (&expected.stream, expected.version, expected.position)
+            );
+            assert_eq!((&event.metadata, &event.event_type), (&expected.metadata, &expected.event_type));
+        }
+    }
+    assert!(taken > 100 && refused.iter().all(|count| *count > 10), "this shows nothing: {taken} {refused:?}");
+}
+
+/// All but the time.
+fn shown(answer: &Result<Appended, AppendError>) -> String {
+    match answer {
+        Ok(appended) => format!("{} to {}", appended.first, appended.last),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+fn random_append(dice: &mut Dice, own: &StreamId) -> Append {
+    let other = StreamId::new(own.id, "saga");
+    let types = &["a", "b", "c"][..dice.roll(4) as usize];
+    let mut given = match dice.roll(3) {
+        0 => append().with_any(own, types),
+        1 => append().with(own, 0, types),
+        _ => append().with(own, dice.roll(4) as i32, types),
+    };
+    if dice.roll(3) == 0 {
+        given = given.with_any(&other, &["d"]);
+        given.streams[0].events.iter_mut().for_each(|event| event.rank = dice.roll(3) as u16);
+    }
+    for _ in 0..dice.roll(4) {
+        let floor = (dice.roll(3) > 0).then(|| dice.roll(3) as i64 - 1);
+        given = given.changing(&format!("account-{}", dice.roll(4)), dice.roll(12) as i64 - 5, floor);
+    }
+    for n in 0..dice.roll(3) {
+        given = given.claiming(&format!("key-{}", 2 * dice.roll(40) + n), &format!("holder-{}", dice.roll(1_000)));
+    }
+    given = match dice.roll(4) {
+        0 => given.setting(own, "saga", crate::contract::given::at(dice.roll(100) as i64)),
+        1 => given.clearing(own, "saga"),
+        _ => given,
+    };
+    match dice.roll(6) {
+        // Slot 3 is nobody's.
+        0 => given.fenced(Fence { slot: Slot(1 + dice.roll(3) as u8), epoch: 1 }),
+        1 => given.fenced(Fence { slot: Slot(1), epoch: dice.roll(3) as i64 }),
+        _ => given,
+    }
+}
