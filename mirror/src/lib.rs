@@ -1,1 +1,24 @@
-//! mirror
+//! The mirror: everything that the event store has committed, in Kafka, each event once and in order by key.
+//!
+//! `relay` writes, one a log; `feed` reads for sagas and projections elsewhere; `verify` proves that both hold the same.
+//! Invariants:
+//! - what is in Kafka is committed in the store; the mirror never invents, changes or skips an event;
+//! - a record's partition follows from its slot alone, so that who owns a partition owns its slots;
+//! - each record names the one before it in its partition (`waybill-prev`): nothing can be lost or doubled unseen.
+//!
+//! It knows no domain: of a payload it reads `location` and `sku`, to make a key. Only this crate may use rdkafka.
+pub mod chain;
+pub mod config;
+pub mod error;
+pub mod in_process;
+pub mod relay;
+pub mod topics;
+pub mod verify;
+pub mod wire;
+
+pub use config::{KafkaConfig, Start};
+pub use error::MirrorError;
+pub use in_process::InProcessKafka;
+pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
+pub use topics::{Routing, Topic};
+//pub use verify::{ChainFault, ChainReport, FaultKind, verify_chain};

@@ -1,0 +1,203 @@
+//! One life of a producer: from `init_transactions` to the first error.
+use super::producer::{Outgoing, TransactionalProducer};
+use crate::{
+    KafkaConfig, MirrorError, Routing, Topic,
+    chain::{self, Halt, Resume, Tail},
+    topics::{self, Quiet, blocking},
+};
+use eventstore::{EventStore, Position, RecordedEvent};
+use rdkafka::consumer::BaseConsumer;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+pub(super) struct Session {
+    config: KafkaConfig,
+    watcher: Arc<BaseConsumer<Quiet>>,
+    routing: Arc<Routing>,
+    producer: Option<Arc<TransactionalProducer>>,
+    resume: Resume,
+    /// Where each lane ended when the session began.
+    began_at: Vec<i64>,
+}
+
+/// Why no session came about.
+#[derive(Debug)]
+pub(super) enum NoSession {
+    Halt(Halt),
+    Error(MirrorError),
+}
+
+impl<E: Into<MirrorError>> From<E> for NoSession {
+    fn from(error: E) -> Self {
+        NoSession::Error(error.into())
+    }
+}
+
+/// A consumer of no group: it reads committed, and says where partitions end.
+pub(super) fn watcher(config: &KafkaConfig, client_id: &str) -> Result<Arc<BaseConsumer<Quiet>>, MirrorError> {
+    let mut settings = config.client(client_id);
+    settings
+        .set("group.id", client_id)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("allow.auto.create.topics", "false")
+        .set("fetch.wait.max.ms", "10")
+        .set("queued.min.messages", "1000")
+        .set("queued.max.messages.kbytes", "4096");
+    Ok(Arc::new(config.finish(settings).create_with_context(Quiet)?))
+}
+
+impl Session {
+    /// Looks first, then fences: a relay that must not write doesn't disturb one that may.
+    pub(super) async fn start(
+        config: &KafkaConfig,
+        store: &dyn EventStore,
+        transactional_id: &str,
+        slow: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Session, NoSession> {
+        let watcher = watcher(config, transactional_id)?;
+        let mut session = Session {
+            config: config.clone(),
+            routing: Arc::new(topics::ensure(config, store.log(), watcher.clone()).await?),
+            watcher,
+            producer: None,
+            resume: Resume { after: Position::ZERO, complete: [Position::ZERO; 2], refill: [None; 2], prev: Vec::new() },
+            began_at: Vec::new(),
+        };
+        session.look(store).await?;
+        let (config, id, lanes) = (config.clone(), transactional_id.to_owned(), session.routing.lane_count());
+        let producer = blocking(move || TransactionalProducer::start(&config, &id, lanes, slow)).await?;
+        session.producer = Some(Arc::new(producer));
+        session.look(store).await?;
+        Ok(session)
+    }
+
+    async fn look(&mut self, store: &dyn EventStore) -> Result<(), NoSession> {
+        let mut tails = self.tails().await?;
+        if self.grow_empty(&tails).await? {
+            tails = self.tails().await?;
+        }
+        let head = store.head().await?;
+        if let Some(last) = chain::latest(&tails)
+            && last.event.incarnation == head.incarnation
+            && last.event.position <= head.position
+        {
+            same_as_stored(&last.event, store).await?;
+        }
+        self.resume = chain::plan(&tails, &self.routing, head, self.config.start).map_err(NoSession::Halt)?;
+        self.began_at = tails.iter().map(|tail| tail.high).collect();
+        Ok(())
+    }
+
+    async fn tails(&self) -> Result<Vec<Tail>, MirrorError> {
+        let (watcher, routing) = (self.watcher.clone(), self.routing.clone());
+        blocking(move || chain::tails(&watcher, &routing)).await
+    }
+
+    /// A topic that was never written to gets the partitions that were asked for.
+    async fn grow_empty(&mut self, tails: &[Tail]) -> Result<bool, MirrorError> {
+        let mut grown = false;
+        for topic in Topic::ALL {
+            let untouched = self.routing.lanes().filter(|(_, of, _)| *of == topic).all(|(lane, ..)| tails[lane.0].high == 0);
+            if untouched && self.routing.partitions(topic) < self.config.partitions {
+                topics::grow(&self.config, self.routing.name(topic)).await?;
+                grown = true;
+            }
+        }
+        if grown {
+            return Err(MirrorError::TopicChanged {
+                topic: self.config.topic_prefix.clone(),
+                what: "it was empty and has been given more partitions".into(),
+            });
+        }
+        Ok(grown)
+    }
+
+    pub(super) fn after(&self) -> Position {
+        self.resume.after
+    }
+
+    /// Writes a batch in one transaction; answers how many records that made.
+    pub(super) async fn write(
+        &mut self,
+        batch: Arc<Vec<RecordedEvent>>,
+        stop: &CancellationToken,
+    ) -> Result<usize, MirrorError> {
+        let Some(last) = batch.last().map(|event| event.position) else { return Ok(0) };
+        let (outgoing, prev) = self.outgoing(&batch);
+        let count = outgoing.len();
+        if count > 0 {
+            let producer = self.producer.clone().ok_or(MirrorError::Stopped)?;
+            let (routing, stop) = (self.routing.clone(), stop.clone());
+            blocking(move || producer.transact(&batch, &outgoing, &routing, &stop)).await?;
+        }
+        self.resume.prev = prev;
+        self.resume.after = last;
+        Ok(count)
+    }
+
+    /// Leaves out what a topic holds already, while the other one is filled again.
+    fn outgoing(&self, batch: &[RecordedEvent]) -> (Vec<Outgoing>, Vec<Position>) {
+        let mut prev = self.resume.prev.clone();
+        let mut outgoing = Vec::with_capacity(batch.len());
+        for (index, event) in batch.iter().enumerate() {
+            let topic = Topic::of(event);
+            if event.position <= self.resume.complete[topic.index()] {
+                continue;
+            }
+            let partition = self.routing.partition(event);
+            let lane = self.routing.lane_at(topic, partition);
+            let refill = self.resume.refill[topic.index()].filter(|until| event.position <= *until);
+            outgoing.push(Outgoing { index, topic, partition, lane, prev: prev[lane.0], refill });
+            prev[lane.0] = event.position;
+        }
+        (outgoing, prev)
+    }
+
+    /// Whether the topics are still those that we wrote to. Asked when there is nothing to do.
+    pub(super) async fn check(&self) -> Result<(), MirrorError> {
+        let written = self.producer.as_ref().map(|producer| producer.next_offsets()).unwrap_or_default();
+        let (watcher, routing, began_at) = (self.watcher.clone(), self.routing.clone(), self.began_at.clone());
+        blocking(move || {
+            let marks = chain::watermarks(&watcher, &routing)?;
+            for (lane, topic, partition) in routing.lanes() {
+                let known = written.get(lane.0).copied().flatten().unwrap_or(began_at[lane.0]);
+                let (_, high) = marks[lane.0];
+                if high < known {
+                    let what = format!("partition {partition} ends at offset {high}, {known} was reached");
+                    return Err(MirrorError::TopicChanged { topic: routing.name(topic).to_owned(), what });
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for Session {
+    /// librdkafka's clients join their threads, which may take a while: not on an async thread.
+    fn drop(&mut self) {
+        let (producer, watcher) = (self.producer.take(), self.watcher.clone());
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop((producer, watcher)))),
+            Err(_) => drop((producer, watcher)),
+        }
+    }
+}
+
+/// A store restored without a new incarnation has gone on with other events: never mix the two histories.
+async fn same_as_stored(mirrored: &RecordedEvent, store: &dyn EventStore) -> Result<(), NoSession> {
+    let before = Position(mirrored.position.0 - 1);
+    let stored = store.read_log(before, 1).await?;
+    let same = stored.first().is_some_and(|stored| {
+        stored.position == mirrored.position
+            && stored.stream == mirrored.stream
+            && stored.version == mirrored.version
+            && stored.payload.get() == mirrored.payload.get()
+            && stored.metadata.command_id == mirrored.metadata.command_id
+    });
+    if same { Ok(()) } else { Err(NoSession::Halt(Halt::Diverged { position: mirrored.position })) }
+}

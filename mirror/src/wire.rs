@@ -1,0 +1,204 @@
+//! An event as a Kafka record, and back without loss.
+//!
+//! The value is the payload, byte for byte. The headers are CloudEvents 1.0 in Kafka's binary content mode (`ce_*`,
+//! `content-type`), and `waybill-*` for what CloudEvents has no word for. Header values are UTF-8 text. `ce_type` is
+//! `waybill.<kind of stream>.<event type>.v<schema version>`, e.g. `waybill.order.OrderPlaced.v1`; `ce_source` is
+//! `/waybill/<log>/<shop>`; `ce_id` is `<log>/<incarnation>/<position>`, unique for ever.
+use crate::error::WireError;
+use chrono::{DateTime, SecondsFormat, Utc};
+use eventstore::{Incarnation, Log, Metadata, Position, RecordedEvent, StreamId, Version};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, fmt::Write as _, str::FromStr};
+use uuid::Uuid;
+
+pub const CE_SPECVERSION: &str = "ce_specversion";
+pub const CE_ID: &str = "ce_id";
+pub const CE_TYPE: &str = "ce_type";
+pub const CE_SOURCE: &str = "ce_source";
+pub const CE_SUBJECT: &str = "ce_subject";
+pub const CE_TIME: &str = "ce_time";
+pub const CONTENT_TYPE: &str = "content-type";
+pub const LOG: &str = "waybill-log";
+pub const INCARNATION: &str = "waybill-incarnation";
+pub const POSITION: &str = "waybill-position";
+/// Position of the record before this one in its partition; 0: this is the first.
+pub const PREV: &str = "waybill-prev";
+pub const STREAM: &str = "waybill-stream";
+pub const VERSION: &str = "waybill-version";
+pub const SHOP: &str = "waybill-shop";
+pub const TYPE: &str = "waybill-type";
+pub const SCHEMA_VERSION: &str = "waybill-schema-version";
+/// JSON: how the event came to be.
+pub const METADATA: &str = "waybill-metadata";
+/// Only while a lost topic is filled again: its records are complete only once they have passed this position.
+pub const REFILL: &str = "waybill-refill";
+
+/// The headers of an event's record.
+pub fn headers(event: &RecordedEvent, prev: Position, refill: Option<Position>) -> OwnedHeaders {
+    let mut texts = Texts { headers: OwnedHeaders::new_with_capacity(18), buffer: String::with_capacity(256) };
+    let (log, kind) = (event.log.name(), &event.stream.kind);
+    texts.put(CE_SPECVERSION, "1.0");
+    texts.format(CE_ID, format_args!("{log}/{}/{}", event.incarnation.0, event.position));
+    texts.format(CE_TYPE, format_args!("waybill.{kind}.{}.v{}", event.event_type, event.schema_version));
+    texts.format(CE_SOURCE, format_args!("/waybill/{log}/{}", event.shop));
+    texts.format(CE_SUBJECT, format_args!("{}", event.stream));
+    texts.put(CE_TIME, &event.recorded_at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+    texts.put(CONTENT_TYPE, "application/json");
+    texts.put(LOG, &log);
+    texts.format(INCARNATION, format_args!("{}", event.incarnation.0));
+    texts.format(POSITION, format_args!("{}", event.position));
+    texts.format(PREV, format_args!("{prev}"));
+    texts.format(STREAM, format_args!("{}", event.stream));
+    texts.format(VERSION, format_args!("{}", event.version.0));
+    texts.put(SHOP, &event.shop);
+    texts.put(TYPE, &event.event_type);
+    texts.format(SCHEMA_VERSION, format_args!("{}", event.schema_version));
+    // Plain data: it always has a JSON text.
+    texts.put(METADATA, &serde_json::to_string(&event.metadata).unwrap_or_default());
+    if let Some(refill) = refill {
+        texts.format(REFILL, format_args!("{refill}"));
+    }
+    texts.headers
+}
+
+/// Gathers headers; one buffer for all that must be formatted.
+struct Texts {
+    headers: OwnedHeaders,
+    buffer: String,
+}
+
+impl Texts {
+    fn put(&mut self, key: &'static str, value: &str) {
+        let headers = std::mem::take(&mut self.headers);
+        self.headers = headers.insert(Header { key, value: Some(value) });
+    }
+
+    fn format(&mut self, key: &'static str, value: std::fmt::Arguments<'_>) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        // Writing to a String can't fail.
+        let _ = buffer.write_fmt(value);
+        self.put(key, &buffer);
+        self.buffer = buffer;
+    }
+}
+
+/// A record as it was read: the event, and its link in the partition's chain.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    pub event: RecordedEvent,
+    pub prev: Position,
+    pub refill: Option<Position>,
+}
+
+/// Reads a record of ours. Headers that it doesn't know are passed over, so that later versions may add some.
+pub fn decode<M: Message>(record: &M) -> Result<Decoded, WireError>
+where
+    M::Headers: Headers,
+{
+    let found = Found::gather(record.headers());
+    let value = record.payload().unwrap_or_default();
+    let payload = std::str::from_utf8(value)
+        .map_err(|error| WireError::Value(error.to_string()))
+        .and_then(|text| RawValue::from_string(text.to_owned()).map_err(|error| WireError::Value(error.to_string())))?;
+    let event = RecordedEvent {
+        log: parse_log(found.text(LOG)?)?,
+        incarnation: Incarnation(found.number(INCARNATION)?),
+        position: Position(found.number(POSITION)?),
+        stream: parse_stream(found.text(STREAM)?)?,
+        version: Version(found.number(VERSION)?),
+        shop: found.text(SHOP)?.to_owned(),
+        event_type: Cow::Owned(found.text(TYPE)?.to_owned()),
+        schema_version: found.number(SCHEMA_VERSION)?,
+        payload,
+        metadata: parse_metadata(found.text(METADATA)?)?,
+        recorded_at: parse_time(found.text(CE_TIME)?)?,
+    };
+    let refill = found.get(REFILL).map(|_| found.number(REFILL)).transpose()?.map(Position);
+    Ok(Decoded { event, prev: Position(found.number(PREV)?), refill })
+}
+
+/// Only what a partition's tail must say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub incarnation: Incarnation,
+    pub position: Position,
+    pub prev: Position,
+    pub refill: Option<Position>,
+}
+
+impl From<&Decoded> for Mark {
+    fn from(decoded: &Decoded) -> Self {
+        Mark {
+            incarnation: decoded.event.incarnation,
+            position: decoded.event.position,
+            prev: decoded.prev,
+            refill: decoded.refill,
+        }
+    }
+}
+
+/// The headers of ours in one pass; the first of a name counts.
+struct Found<'a>([Option<&'a [u8]>; NAMES.len()]);
+
+const NAMES: [&str; 12] =
+    [LOG, INCARNATION, POSITION, PREV, STREAM, VERSION, SHOP, TYPE, SCHEMA_VERSION, METADATA, CE_TIME, REFILL];
+
+impl<'a> Found<'a> {
+    fn gather<H: Headers>(headers: Option<&'a H>) -> Self {
+        let mut found = [None; NAMES.len()];
+        for header in headers.into_iter().flat_map(Headers::iter) {
+            if let Some(index) = NAMES.iter().position(|name| *name == header.key)
+                && found[index].is_none()
+            {
+                found[index] = header.value;
+            }
+        }
+        Found(found)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a [u8]> {
+        NAMES.iter().position(|known| *known == name).and_then(|index| self.0[index])
+    }
+
+    fn text(&self, name: &'static str) -> Result<&'a str, WireError> {
+        let value = self.get(name).ok_or(WireError::Missing(name))?;
+        std::str::from_utf8(value).map_err(|error| WireError::Malformed { name, why: error.to_string() })
+    }
+
+    fn number<N: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<N, WireError> {
+        self.text(name)?.parse().map_err(|error: N::Err| WireError::Malformed { name, why: error.to_string() })
+    }
+}
+
+fn parse_log(name: &str) -> Result<Log, WireError> {
+    let number = match name {
+        "main" => Some(0),
+        other => other.strip_prefix("log-").and_then(|number| number.parse().ok()),
+    };
+    number.map(Log).ok_or_else(|| WireError::Malformed { name: LOG, why: format!("no log is called {name:?}") })
+}
+
+/// `order-<32 hex digits>`, as `StreamId` writes it; a kind may hold hyphens.
+fn parse_stream(text: &str) -> Result<StreamId, WireError> {
+    let malformed = |why: String| WireError::Malformed { name: STREAM, why };
+    let (kind, id) = text.rsplit_once('-').ok_or_else(|| malformed("no hyphen".into()))?;
+    let id = Uuid::try_parse(id).map_err(|error| malformed(error.to_string()))?;
+    Ok(StreamId { id, kind: Cow::Owned(kind.to_owned()) })
+}
+
+fn parse_metadata(text: &str) -> Result<Metadata, WireError> {
+    serde_json::from_str(text).map_err(|error| WireError::Malformed { name: METADATA, why: error.to_string() })
+}
+
+fn parse_time(text: &str) -> Result<DateTime<Utc>, WireError> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| at.with_timezone(&Utc))
+        .map_err(|error| WireError::Malformed { name: CE_TIME, why: error.to_string() })
+}
+
+/// Where a record lies, for messages.
+pub(crate) fn place(record: &BorrowedMessage<'_>) -> (String, i32, i64) {
+    (record.topic().to_owned(), record.partition(), record.offset())
+}

@@ -1,0 +1,3 @@
+//! The mirror on real Apache Kafka.
+mod relay;
+mod support;

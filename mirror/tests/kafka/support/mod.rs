@@ -1,0 +1,206 @@
+//! A log of orders to mirror, and an outsider who reads Kafka and knows nothing of us.
+pub(crate) mod server;
+
+use eventstore::{
+    Append, EventStore, Expected, MemoryEventStore, NewEvent, StreamAppend, StreamId, Version,
+    contract::given::{append, payload},
+};
+use mirror::{KafkaConfig, RelayHandle, RelayState, RelayStatus};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+pub(crate) const PARTITIONS: i32 = 4;
+
+/// Topics of its own on a Kafka.
+pub(crate) fn config(brokers: &str) -> KafkaConfig {
+    KafkaConfig {
+        topic_prefix: format!("t{}", Uuid::now_v7().simple()),
+        partitions: PARTITIONS,
+        ..KafkaConfig::new(brokers)
+    }
+}
+
+/// Many orders and a few shelves; each event holds its key and its number under that key.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) store: Arc<MemoryEventStore>,
+    counts: HashMap<StreamId, i32>,
+    orders: Vec<StreamId>,
+    shelves: Vec<(StreamId, String)>,
+    turn: usize,
+}
+
+impl Shop {
+    pub(crate) fn new(orders: usize) -> Shop {
+        let shelf = |n: usize| {
+            let sku = format!("SKU-{n}");
+            (StreamId::new(Uuid::new_v5(&Uuid::NAMESPACE_OID, sku.as_bytes()), "stock"), sku)
+        };
+        Shop {
+            store: Arc::new(MemoryEventStore::default()),
+            counts: HashMap::new(),
+            // Random in the last byte, which decides on the partition.
+            orders: (0..orders).map(|_| StreamId::new(Uuid::new_v4(), "order")).collect(),
+            shelves: (0..5).map(shelf).collect(),
+            turn: 0,
+        }
+    }
+
+    /// `count` appends of two events of an order; now and then a receipt.
+    pub(crate) async fn trade(&mut self, count: usize) {
+        for _ in 0..count {
+            self.turn += 1;
+            let order = self.orders[self.turn % self.orders.len()].clone();
+            let key = format!("ord_{}", order.id.simple());
+            self.append(&order, 2, |n| format!(r#"{{"key": "{key}", "n": {n}}}"#)).await;
+            if self.turn % 10 == 1 {
+                self.receive().await;
+            }
+        }
+    }
+
+    pub(crate) async fn receive(&mut self) {
+        let (shelf, sku) = self.shelves[self.turn % self.shelves.len()].clone();
+        let key = format!("dev/main/{sku}");
+        let json = |n| format!(r#"{{"location": "main", "sku": "{sku}", "key": "{key}", "n": {n}}}"#);
+        self.append(&shelf, 1, json).await;
+    }
+
+    async fn append(&mut self, stream: &StreamId, count: i32, json: impl Fn(i32) -> String) {
+        let before = self.counts.entry(stream.clone()).or_default();
+        let events = (*before + 1..=*before + count).map(|n| NewEvent {
+            event_type: "Traded".into(),
+            schema_version: 1,
+            payload: payload(&json(n)),
+            rank: 0,
+        });
+        let stream =
+            StreamAppend { stream: stream.clone(), expected: Expected::Exact(Version(*before)), events: events.collect() };
+        *before += count;
+        self.store.append(Append { streams: vec![stream], ..append() }).await.unwrap();
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    pub(crate) async fn head(&self) -> i64 {
+        self.store.head().await.unwrap().position.0
+    }
+
+    /// How many events there are of each key.
+    pub(crate) fn counts(&self) -> BTreeMap<String, i64> {
+        let shelf = |stream: &StreamId| self.shelves.iter().find(|(shelf, _)| shelf == stream);
+        let key = |stream: &StreamId| match shelf(stream) {
+            Some((_, sku)) => format!("dev/main/{sku}"),
+            None => format!("ord_{}", stream.id.simple()),
+        };
+        self.counts.iter().map(|(stream, count)| (key(stream), i64::from(*count))).collect()
+    }
+}
+
+pub(crate) async fn until(relay: &RelayHandle, what: impl Fn(&RelayStatus) -> bool) -> RelayStatus {
+    let mut watch = relay.watch();
+    let reached = tokio::time::timeout(Duration::from_secs(60), watch.wait_for(|status| what(status))).await;
+    reached.unwrap_or_else(|_| panic!("the relay is at {:?}", relay.status())).unwrap().clone()
+}
+
+pub(crate) async fn caught_up(relay: &RelayHandle, head: i64) {
+    until(relay, |status| status.state == RelayState::Running && status.position.0 >= head).await;
+}
+
+/// A record as any reader sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+pub(crate) fn topics(config: &KafkaConfig) -> [String; 2] {
+    ["order", "stock"].map(|subject| format!("{}.{subject}.v1", config.topic_prefix))
+}
+
+/// Reads both topics from the first record to the last, committed ones only.
+pub(crate) fn read_all(config: &KafkaConfig) -> Vec<Seen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &config.brokers)
+        .set("group.id", "outsider")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .unwrap();
+    let mut seen = Vec::new();
+    for topic in topics(config) {
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            assignment.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&assignment).unwrap();
+        let mut open: HashSet<i32> = (0..PARTITIONS).collect();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !open.is_empty() {
+            assert!(Instant::now() < deadline, "{topic} doesn't end");
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+                Some(Err(error)) => panic!("{error}"),
+                Some(Ok(record)) => seen.push(see(&record)),
+            }
+        }
+    }
+    seen
+}
+
+fn see<M: Message>(record: &M) -> Seen
+where
+    M::Headers: rdkafka::message::Headers,
+{
+    use rdkafka::message::Headers as _;
+    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    Seen {
+        topic: record.topic().to_owned(),
+        partition: record.partition(),
+        offset: record.offset(),
+        key: text(record.key()),
+        value: text(record.payload()),
+        headers: record.headers().unwrap().iter().map(|header| (header.key.to_owned(), text(header.value))).collect(),
+    }
+}
+
+/// Fails unless each event was seen once and, key by key, in order. Looks at keys and values alone.
+pub(crate) fn assert_each_once_in_order(seen: &[Seen], expected: &BTreeMap<String, i64>) {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for record in seen {
+        let value: serde_json::Value = serde_json::from_str(&record.value).unwrap();
+        assert_eq!(value["key"], record.key.as_str());
+        let count = counts.entry(record.key.clone()).or_default();
+        *count += 1;
+        let place = (&record.topic, record.partition, record.offset);
+        assert_eq!(value["n"], *count, "{} at {place:?} is out of order, doubled or follows a gap", record.key);
+    }
+    assert_eq!(&counts, expected, "every event of every key");
+}
+
+/// Fails unless each record names the one before it in its partition.
+pub(crate) fn assert_chained(seen: &[Seen]) {
+    let mut last: HashMap<(String, i32), String> = HashMap::new();
+    for record in seen {
+        let before = last.insert((record.topic.clone(), record.partition), record.headers["waybill-position"].clone());
+        assert_eq!(record.headers["waybill-prev"], before.unwrap_or_else(|| "0".into()), "{record:?}");
+    }
+}
