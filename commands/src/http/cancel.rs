@@ -1,0 +1,82 @@
+//! An order cancelled by its shop or by support, unless its goods have left.
+use super::{
+    App, answer,
+    call::{self, Call},
+    id_in,
+    idempotency::Turn,
+    operations::CANCEL_ORDER,
+    problem::{Code, Problem},
+    replayed,
+    standing::{OrderBody, visible},
+    validate::{self, fault::Faults},
+};
+use crate::{
+    handler::{Handled, handle},
+    history::{Change, History},
+    personal::Note,
+};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use domain::{
+    Decider, Event,
+    order::{Command, Order, Rejection},
+};
+use std::sync::Arc;
+
+/// Cancel an order.
+///
+/// Whatever was done for it is undone: goods recalled and released, money let go. Cancelled again, it answers 200.
+#[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
+    request_body = super::schema::Reason,
+    params(super::schema::OrderPath, super::schema::WaybillSource),
+    responses(
+        (status = 202, description = "It will be cancelled: status `CANCELLING`.", body = super::schema::Order),
+        (status = 200, description = "That was asked for before: the order as it stands.", body = super::schema::Order)))]
+pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let id = id_in(request.uri());
+    let (call, bytes, key) = Call::command(&app, request, &CANCEL_ORDER).await?;
+    let json = call::parse(&bytes)?;
+    let mut history = visible(&app, &call, id, "there is no such order").await?;
+
+    let faults = Faults::default();
+    call.query.only(&[], &faults);
+    let source = call.source(&faults);
+    let key = key.map_err(|fault| faults.push(fault)).ok();
+    let reason = validate::reason(&json, &faults);
+    let (reason, key) = faults.into_result(reason.zip(key)).map_err(Problem::invalid)?;
+
+    let claim = call.claim(&app, &history.shop, key, &json);
+    // A repeat that waited finds by itself what the first has left.
+    let guard = match app.in_flight.turn(&app, &claim).await? {
+        Turn::First(guard) => Some(guard),
+        Turn::Repeat(_) => None,
+    };
+    let customer = history.fulfillment.order.placed.as_ref().filter(|placed| placed.person_id.is_some());
+    let customer = customer.map(|placed| placed.customer_ref.as_str());
+    let (note_id, note) = Note::seal(&app.vault, &history.shop, customer, reason).await?;
+    let metadata = call.metadata(&app, history.order.0, source, (app.clock)());
+    let decide = |history: &History| {
+        let shipped = history.fulfillment.shipment.has_left();
+        let events = Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id: Some(note_id), shipped })?;
+        Ok::<Vec<Event>, Rejection>(events.into_iter().map(Event::from).collect())
+    };
+    let change = || Change { vault: vec![note.clone()], ..Change::default() };
+    let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
+    drop(guard);
+    match handled {
+        Handled::Written(_) => answer(StatusCode::ACCEPTED, &OrderBody::of(&history)),
+        Handled::Unchanged => answer(StatusCode::OK, &OrderBody::of(&history)),
+        Handled::Repeated(position, version) => {
+            let body = OrderBody { position, version: version.0, ..OrderBody::of(&history) };
+            Ok(replayed(answer(StatusCode::OK, &body)?))
+        }
+        Handled::Rejected(Rejection::AlreadyShipped) => {
+            let detail = "the goods have left; what comes back is a return";
+            Err(Problem::new(Code::AlreadyShipped, detail).with("order_id", history.order.to_string().into()))
+        }
+        Handled::Rejected(rejection) => Err(Problem::internal(rejection)),
+    }
+}

@@ -1,0 +1,130 @@
+//! HTTP: from a request to a command, and from what came of it to an answer. One file a resource.
+//!
+//! Nothing here decides business: that is the domain's. Nothing is stored of a request that has a fault.
+mod adjustments;
+mod call;
+mod cancel;
+mod edge;
+mod fulfillments;
+mod idempotency;
+mod locations;
+mod openapi;
+mod operations;
+mod orders;
+mod prefer;
+mod problem;
+mod receipts;
+mod sagas;
+mod schema;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use crate::{locations::LocationModes, outcomes::Outcomes};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use chrono::{DateTime, Utc};
+use eventstore::{ApiKeys, EventStore, Shops, Vault};
+use operations::{
+    ADJUST_STOCK, CANCEL_ORDER, PACK, PICK, PLACE_ORDER, READ_ORDER, RECEIVE_STOCK, RETRY_SAGA, SET_LOCATION, SHIP,
+};
+use problem::{Code, Problem};
+use serde::Serialize;
+use std::{borrow::Cow, ops::Deref, sync::Arc};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// What the routes need of the rest.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    pub store: Arc<dyn EventStore>,
+    pub vault: Arc<Vault>,
+    pub keys: Arc<ApiKeys>,
+    pub shops: Arc<Shops>,
+    pub outcomes: Arc<Outcomes>,
+    pub locations: Arc<LocationModes>,
+    /// The time; `chrono::Utc::now`, but in tests.
+    pub clock: fn() -> DateTime<Utc>,
+    /// Stands in the metadata of every event.
+    pub app_version: Cow<'static, str>,
+}
+
+/// The state, and what only this process knows.
+#[derive(Debug)]
+pub(crate) struct App {
+    state: AppState,
+    in_flight: Arc<idempotency::InFlight>,
+}
+
+impl Deref for App {
+    type Target = AppState;
+    fn deref(&self) -> &AppState {
+        &self.state
+    }
+}
+
+/// Every route under `/v1`, and `/openapi.json`. Health and metrics are the composition root's.
+pub fn router(state: AppState) -> Router {
+    let app = Arc::new(App { state, in_flight: Arc::default() });
+    Router::new()
+        .route(PLACE_ORDER.path, post(orders::place).get(orders::find))
+        .route(READ_ORDER.path, get(orders::read))
+        .route(CANCEL_ORDER.path, post(cancel::cancel))
+        .route(SET_LOCATION.path, put(locations::set))
+        .route(RECEIVE_STOCK.path, post(receipts::receive))
+        .route(ADJUST_STOCK.path, post(adjustments::adjust))
+        .route(PICK.path, post(fulfillments::pick))
+        .route(PACK.path, post(fulfillments::pack))
+        .route(SHIP.path, post(fulfillments::ship))
+        .route(RETRY_SAGA.path, post(sagas::retry))
+        .route("/openapi.json", get(openapi::serve))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(not_this_method)
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(middleware::from_fn(edge::edge))
+        .with_state(app)
+}
+
+/// Who has no key learns nothing of what is under `/v1`.
+async fn unless_unknown(app: &App, uri: &Uri, headers: &HeaderMap, problem: Problem) -> Problem {
+    if !uri.path().starts_with("/v1/") {
+        return problem;
+    }
+    call::authenticate(app, headers).await.err().unwrap_or(problem)
+}
+
+async fn no_such_path(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Problem {
+    unless_unknown(&app, &uri, &headers, Problem::not_found("nothing is served at this path")).await
+}
+
+async fn not_this_method(State(app): State<Arc<App>>, method: Method, uri: Uri, headers: HeaderMap) -> Problem {
+    let detail = format!("{method} is not served at this path");
+    unless_unknown(&app, &uri, &headers, Problem::new(Code::MethodNotAllowed, detail)).await
+}
+
+/// A success.
+fn answer(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_vec(body).map_err(Problem::internal)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((status, headers, body).into_response())
+}
+
+/// Says that the answer is to a request that was answered before.
+fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// The last part of `/v1/orders/{id}` and the like, and the one before it of `/v1/orders/{id}/cancel`.
+fn id_in<T: std::str::FromStr>(uri: &Uri) -> Option<T> {
+    uri.path().split('/').nth(3)?.parse().ok()
+}

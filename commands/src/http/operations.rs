@@ -1,0 +1,66 @@
+//! The table of routes: who may call each, and what can go wrong there. Authentication, routing, metrics and OpenAPI all read it.
+use super::problem::Code;
+use axum::http::Method;
+use eventstore::Role;
+
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    /// Names the route in the scope of idempotency keys. Never changed.
+    pub(crate) name: &'static str,
+    pub(crate) roles: &'static [Role],
+    /// What else than [`ALWAYS`] and, for a command, [`OF_COMMANDS`] it may answer.
+    pub(crate) problems: &'static [Code],
+}
+
+/// What every operation may answer.
+pub(crate) const ALWAYS: &[Code] =
+    &[Code::Unauthenticated, Code::Forbidden, Code::Invalid, Code::Unavailable, Code::Internal];
+/// What whatever takes a body may answer.
+pub(crate) const OF_BODIES: &[Code] =
+    &[Code::MalformedJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::Timeout];
+/// What every POST may answer.
+pub(crate) const OF_COMMANDS: &[Code] = &[Code::KeyMissing, Code::KeyInFlight, Code::KeyReused];
+
+const READERS: &[Role] = &[Role::Shop, Role::Support, Role::Operator];
+const WAREHOUSE: &[Role] = &[Role::Warehouse];
+
+macro_rules! operations {
+    ($($name:ident = $method:ident $path:literal $route:literal $roles:expr, [$($problem:ident),*];)+) => {
+        $(pub(crate) static $name: Operation = Operation {
+            method: Method::$method, path: $path, name: $route, roles: $roles, problems: &[$(Code::$problem),*],
+        };)+
+        pub(crate) static OPERATIONS: &[&Operation] = &[$(&$name),+];
+    };
+}
+
+operations! {
+    PLACE_ORDER = POST "/v1/orders" "orders" &[Role::Shop], [OrderRefTaken];
+    FIND_ORDER = GET "/v1/orders" "orders" READERS, [NotFound];
+    READ_ORDER = GET "/v1/orders/{id}" "order" READERS, [NotFound];
+    CANCEL_ORDER = POST "/v1/orders/{id}/cancel" "cancel" READERS, [NotFound, AlreadyShipped];
+    SET_LOCATION = PUT "/v1/locations/{code}" "location" WAREHOUSE, [NotFound];
+    RECEIVE_STOCK = POST "/v1/stock/receipts" "receipts" WAREHOUSE, [ReceiptRefTaken];
+    ADJUST_STOCK = POST "/v1/stock/adjustments" "adjustments" WAREHOUSE, [AdjustmentRefTaken, NotAllowed];
+    PICK = POST "/v1/fulfillments/{id}/pick" "pick" WAREHOUSE, [NotFound, NotAllowed];
+    PACK = POST "/v1/fulfillments/{id}/pack" "pack" WAREHOUSE, [NotFound, NotAllowed];
+    SHIP = POST "/v1/fulfillments/{id}/ship" "ship" WAREHOUSE, [NotFound, NotAllowed];
+    RETRY_SAGA = POST "/v1/sagas/{id}/retry" "retry" &[Role::Operator], [NotFound, NotAllowed];
+}
+
+impl Operation {
+    pub(crate) fn codes(&self) -> impl Iterator<Item = Code> {
+        let has_body = self.method != Method::GET;
+        let is_command = self.method == Method::POST;
+        let of = |holds, codes: &'static [Code]| if holds { codes } else { &[] };
+        let shared = ALWAYS.iter().chain(of(has_body, OF_BODIES)).chain(of(is_command, OF_COMMANDS));
+        shared.chain(self.problems).copied()
+    }
+}
+
+/// A route's pattern for a metric's label; never a path as it was asked for.
+pub(crate) fn route_label(pattern: Option<&str>) -> &'static str {
+    let known = pattern.and_then(|pattern| OPERATIONS.iter().map(|o| o.path).find(|path| *path == pattern));
+    known.unwrap_or(if pattern == Some("/openapi.json") { "/openapi.json" } else { "other" })
+}
