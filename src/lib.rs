@@ -1,3 +1,12 @@
 //! The parts of the `waybill` binary: composition, embedded servers, the command line.
+pub mod bootstrap;
+pub mod cli;
+pub mod config;
 pub mod embedded;
+pub mod graphql;
+pub mod health;
+pub mod lifecycle;
 pub mod simulate;
+pub mod telemetry;
+pub mod tls;
+pub mod wiring;

@@ -1,11 +1,11 @@
 //! The `waybill` command line.
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    match args.next().as_deref() {
-        Some("supervise") => waybill::embedded::supervise::run(args),
-        _ => ExitCode::FAILURE,
+    // A supervisor is this binary again; it wants nothing of what the other commands want.
+    if args.next().as_deref() == Some("supervise") {
+        return waybill::embedded::supervise::run(args);
     }
+    waybill::cli::main()
 }

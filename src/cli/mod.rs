@@ -1,8 +1,16 @@
 //! The command line: one file a command. Exit codes: 0 done, 1 faults were found, 2 it could not run.
 pub mod client;
+pub mod doctor;
 pub mod import;
+pub mod keys;
+pub mod migrate;
+pub mod simulate;
+pub mod trace;
+pub mod up;
+pub mod verify;
 
-use clap::Parser;
+use crate::config::{Options, Settings};
+use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// It could not run: a wrong setting, no server, a folder in use.
@@ -10,11 +18,68 @@ pub const CANNOT_RUN: u8 = 2;
 /// It ran, and something is wrong.
 pub const FAULTS: u8 = 1;
 
+/// Sees an order through: stock reserved, payment authorized, parcel shipped, money captured, or everything undone.
+///
+/// Without a command it starts everything, like `up`. Settings come from flags, then the environment, then waybill.toml.
+#[derive(Parser, Debug)]
+#[command(version, about, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Starts everything: API, relay, sagas, projections, and what servers they need
+    Up,
+    Import(import::Import),
+    Trace(trace::Trace),
+    Verify(verify::Verify),
+    /// Makes API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Brings the database's schema up to date
+    Migrate,
+    /// Says whether this set-up is sound, and if not what to do
+    Doctor,
+    Simulate(simulate::Simulate),
+}
+
+/// Reads the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let settings = match Settings::load(cli.options) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error, CANNOT_RUN),
+    };
+    crate::tls::install_crypto_provider();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into(), CANNOT_RUN),
+    };
+    let code = runtime.block_on(run(settings, cli.command.unwrap_or(Command::Up)));
+    // Whatever still blocks a thread must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(settings: Settings, command: Command) -> ExitCode {
+    match command {
+        Command::Up => up::run(&settings).await,
+        Command::Import(import) => import::run(&settings, &import).await,
+        Command::Trace(trace) => trace::run(&settings, &trace).await,
+        Command::Verify(verify) => verify::run(&settings, &verify).await,
+        Command::Keys(keys) => keys::run(&settings, &keys).await,
+        Command::Migrate => migrate::run(&settings).await,
+        Command::Doctor => doctor::run(&settings).await,
+        Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,
+    }
+}
+
 /// One line for people, with the whole chain of causes.
 pub fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("waybill: {error:#}");
     ExitCode::from(code)
 }
-
-#[derive(Parser, Debug)]
-pub struct Placeholder;

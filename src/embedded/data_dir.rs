@@ -52,6 +52,9 @@ pub struct Run {
     pub postgres: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka: Option<String>,
+    /// That Kafka is the stand-in of the running process: it holds only what came since its start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kafka_in_process: bool,
 }
 
 /// A data folder that this process owns until the value is dropped.

@@ -11,6 +11,7 @@ pub mod data_dir;
 pub mod download;
 pub mod kafka;
 pub mod postgres;
+pub mod simulators;
 pub mod supervise;
 
 use std::io;

@@ -1,5 +1,12 @@
 //! The end-to-end tests: one binary, one module a subject.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
 mod architecture;
+mod crash;
 mod embedded;
+mod import;
 mod participants;
+mod place_order;
+mod start;
+mod support;
+mod warehouse;

@@ -57,6 +57,11 @@ impl Error {
     }
 }
 
+/// The Java that would run it, if there is one.
+pub fn java_found() -> Option<PathBuf> {
+    java::find()
+}
+
 /// A running Kafka. Dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub struct Kafka {

@@ -65,7 +65,7 @@ pub(super) async fn find(
     }
 }
 
-fn on_this_machine(account: Option<Account>, made_by: Option<u32>) -> Option<Binaries> {
+pub(super) fn on_this_machine(account: Option<Account>, made_by: Option<u32>) -> Option<Binaries> {
     folders()
         .into_iter()
         .filter_map(|folder| Binaries::probe(folder, account))

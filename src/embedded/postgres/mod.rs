@@ -71,6 +71,11 @@ impl Error {
     }
 }
 
+/// The major version of the newest PostgreSQL on this machine that is good enough.
+pub fn found_on_this_machine() -> Option<u32> {
+    binaries::on_this_machine(None, None).map(|binaries| binaries.major())
+}
+
 /// A running PostgreSQL. Dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub struct Postgres {

@@ -1,0 +1,229 @@
+//! `waybill trace ORDER`: an order's whole history in plain words, for whoever has to answer the telephone.
+use super::{CANNOT_RUN, FAULTS, client::Client, fail};
+use crate::config::Settings;
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use reqwest::Method;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{fmt::Write as _, process::ExitCode};
+
+/// Tells an order's history in plain words
+#[derive(Args, Clone, Debug)]
+pub struct Trace {
+    /// The order's id (ord_…), or the shop's own reference
+    pub order: String,
+    /// The shop, when several have an order of this reference
+    #[arg(long)]
+    pub shop: Option<String>,
+}
+
+const QUERY: &str = "query($id: ID, $ref: String, $shop: ID) { order(id: $id, ref: $ref, shop: $shop) {
+    id ref shop status statusReason placedAt receivedAt customerRef currency total
+    lines { sku quantity } payment { authorized captured refunded }
+    fulfillments { id location stage carrier trackingNumber }
+    saga { id state step waitingOn waitingSince remainingSteps } } }";
+const TIMELINE: &str = "query($id: ID!, $after: String) { order(id: $id) { timeline(first: 200, after: $after) {
+    nodes { position at summary actor } pageInfo { hasNextPage endCursor } } } }";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Order {
+    id: String,
+    #[serde(rename = "ref")]
+    order_ref: String,
+    shop: String,
+    status: String,
+    status_reason: Option<String>,
+    placed_at: DateTime<Utc>,
+    received_at: DateTime<Utc>,
+    customer_ref: String,
+    currency: String,
+    total: String,
+    lines: Vec<Line>,
+    payment: Option<Payment>,
+    fulfillments: Vec<Fulfillment>,
+    saga: Option<Saga>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    sku: String,
+    quantity: i64,
+}
+
+#[derive(Deserialize)]
+struct Payment {
+    authorized: String,
+    captured: String,
+    refunded: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fulfillment {
+    id: String,
+    location: String,
+    stage: String,
+    carrier: Option<String>,
+    tracking_number: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Saga {
+    id: String,
+    state: String,
+    step: String,
+    waiting_on: Option<String>,
+    waiting_since: Option<DateTime<Utc>>,
+    remaining_steps: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    nodes: Vec<Entry>,
+    page_info: PageInfo,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    position: String,
+    at: DateTime<Utc>,
+    summary: String,
+    actor: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
+}
+
+pub async fn run(settings: &Settings, trace: &Trace) -> ExitCode {
+    let client = match Client::find(settings, |keys| keys.support) {
+        Ok(client) => client,
+        Err(error) => return fail(&error, CANNOT_RUN),
+    };
+    match tell(&client, trace).await {
+        Ok(Some(story)) => {
+            print!("{story}");
+            ExitCode::SUCCESS
+        }
+        Ok(None) => {
+            eprintln!("waybill: there is no order {}", trace.order);
+            ExitCode::from(FAULTS)
+        }
+        Err(error) => fail(&error, CANNOT_RUN),
+    }
+}
+
+async fn tell(client: &Client, trace: &Trace) -> Result<Option<String>> {
+    let by_id = trace.order.starts_with("ord_");
+    let variables = json!({
+        "id": by_id.then_some(&trace.order),
+        "ref": (!by_id).then_some(&trace.order),
+        "shop": trace.shop,
+    });
+    let Some(order) = query::<Option<Order>>(client, QUERY, variables, "/order").await? else { return Ok(None) };
+    let mut entries = Vec::new();
+    let mut after = None;
+    loop {
+        let variables = json!({"id": order.id, "after": after});
+        let page: Page = query(client, TIMELINE, variables, "/order/timeline").await?;
+        entries.extend(page.nodes);
+        match page.page_info {
+            PageInfo { has_next_page: true, end_cursor: Some(cursor) } => after = Some(cursor),
+            _ => return Ok(Some(story(&order, &entries)?)),
+        }
+    }
+}
+
+/// What stands at `pointer` of the answer's data.
+async fn query<T: DeserializeOwned>(client: &Client, query: &str, variables: Value, pointer: &str) -> Result<T> {
+    let body = json!({"query": query, "variables": variables});
+    let response = client.send(|client| client.request(Method::POST, "/graphql").json(&body)).await?;
+    let status = response.status();
+    let answer: Value = response.json().await.with_context(|| format!("{} answers {status}", client.base()))?;
+    if let Some(error) = answer["errors"].get(0) {
+        bail!("{}", error["message"].as_str().unwrap_or("the query failed"));
+    }
+    if !status.is_success() {
+        bail!("{} answers {status}: {}", client.base(), answer["detail"].as_str().unwrap_or_default());
+    }
+    let data = answer["data"].pointer(pointer).cloned().unwrap_or(Value::Null);
+    serde_json::from_value(data).context("the answer has another shape than this build expects")
+}
+
+fn story(order: &Order, entries: &[Entry]) -> Result<String> {
+    let mut text = String::new();
+    writeln!(text, "Order {} of shop {}  ({})", order.order_ref, order.shop, order.id)?;
+    let reason = order.status_reason.as_deref().map(|reason| format!(" – {}", words(reason))).unwrap_or_default();
+    writeln!(text, "  now        {}{reason}", order.status)?;
+    writeln!(text, "  placed     {} by customer {}, received {}", time(order.placed_at), order.customer_ref, time(order.received_at))?;
+    let units: i64 = order.lines.iter().map(|line| line.quantity).sum();
+    writeln!(text, "  goods      {} ({units} in all)", plural(order.lines.len(), "line"))?;
+    for line in &order.lines {
+        writeln!(text, "               {} × {}", line.quantity, line.sku)?;
+    }
+    match &order.payment {
+        Some(payment) => writeln!(
+            text,
+            "  money      {} {} to pay; {} authorized, {} captured, {} refunded",
+            order.total, order.currency, payment.authorized, payment.captured, payment.refunded
+        )?,
+        None => writeln!(text, "  money      nothing to pay")?,
+    }
+    for fulfillment in &order.fulfillments {
+        let tracking = match (&fulfillment.carrier, &fulfillment.tracking_number) {
+            (Some(carrier), Some(number)) => format!(", {carrier} {number}"),
+            _ => String::new(),
+        };
+        writeln!(text, "  parcel     {} at {}{tracking}  ({})", words(&fulfillment.stage.to_lowercase()), fulfillment.location, fulfillment.id)?;
+    }
+    writeln!(text, "\nWhat happened")?;
+    for entry in entries {
+        writeln!(text, "  {}  {}", time(entry.at), entry.summary)?;
+        writeln!(text, "  {:23}  by {}, position {}", "", entry.actor, entry.position)?;
+    }
+    writeln!(text, "\nWhat comes next")?;
+    match &order.saga {
+        Some(saga) => writeln!(text, "  {}  ({})", next(saga), saga.id)?,
+        None => writeln!(text, "  It was taken in just now; setting the stock aside comes first.")?,
+    }
+    Ok(text)
+}
+
+fn next(saga: &Saga) -> String {
+    let since = saga.waiting_since.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let rest: Vec<_> = saga.remaining_steps.iter().map(|step| words(step)).collect();
+    let rest = match rest.as_slice() {
+        [] => String::new(),
+        rest => format!(" Still to do: {}.", rest.join(", then ")),
+    };
+    let step = words(&saga.step);
+    match (saga.state.as_str(), saga.waiting_on.as_deref()) {
+        ("COMPLETED", _) => "Nothing: the order is complete.".to_owned(),
+        ("COMPENSATED", _) => "Nothing: the order is cancelled and everything is undone.".to_owned(),
+        ("PAUSED", _) => format!("It is paused at “{step}”{since} and needs an operator.{rest}"),
+        ("COMPENSATING", on) => format!("It is being undone, now at “{step}”; it waits for {}{since}.{rest}", on.unwrap_or("nobody")),
+        (_, Some(on)) => format!("It is at “{step}” and waits for {on}{since}.{rest}"),
+        (_, None) => format!("It is at “{step}”.{rest}"),
+    }
+}
+
+/// `out_of_stock` becomes `out of stock`.
+fn words(code: &str) -> String {
+    code.replace('_', " ")
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,252 @@
+//! The books: what the events of the log come to, in goods and in money, and what must hold of them.
+//!
+//! Fed every event in order of position. Keeps a small entry for each order and each SKU at a location, nothing else.
+use domain::{
+    Amount, Event, LocationCode, OrderId, Sku,
+    location::LocationMode,
+    order::OrderEvent,
+    payment::PaymentEvent,
+    shipment::ShipmentEvent,
+    stock::{self, StockEvent},
+};
+use eventstore::RecordedEvent;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// What the log says of one order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order {
+    pub(super) total: Amount,
+    pub(super) currency: String,
+    pub(super) digits: u8,
+    pub(super) end: Option<End>,
+    pub(super) authorized: bool,
+    pub(super) voided: bool,
+    pub(super) captured: Amount,
+    pub(super) captures: u32,
+    /// Units set aside and neither released nor shipped.
+    pub(super) reserved_units: i64,
+    pub(super) shipments: u32,
+    pub(super) auto: bool,
+    pub(super) versions: [i32; 4],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Completed,
+    Cancelled,
+}
+
+/// What the log says of one SKU at one location.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shelf {
+    /// Received and found, less what was lost and shipped.
+    pub(super) on_hand: i64,
+    /// Set aside for orders and not shipped.
+    pub(super) reserved: i64,
+}
+
+impl Shelf {
+    pub(super) fn available(self) -> i64 {
+        self.on_hand - self.reserved
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub(super) orders: HashMap<Uuid, Order>,
+    /// By the name of the balance that guards it.
+    pub(super) shelves: BTreeMap<String, Shelf>,
+    stock_versions: HashMap<(Uuid, &'static str), i32>,
+    /// Each order's lines while goods are set aside, to know what a shipment takes from which shelf.
+    aside: HashMap<Uuid, Vec<(String, Sku, LocationCode)>>,
+    pub(super) faults: Vec<String>,
+}
+
+impl Books {
+    pub(super) fn take(&mut self, recorded: &RecordedEvent, event: &Event) {
+        self.check_version(recorded, event);
+        let (id, shop) = (recorded.stream.id, recorded.shop.as_str());
+        match event {
+            Event::Order(event) => self.order(id, shop, event),
+            Event::Payment(event) => self.payment(id, event),
+            Event::Shipment(event) => self.shipment(id, shop, event),
+            Event::Stock(StockEvent::StockReceived(e)) => {
+                self.shelf(shop, &e.location, &e.sku).on_hand += e.quantity;
+            }
+            Event::Stock(StockEvent::StockAdjusted(e)) => self.shelf(shop, &e.location, &e.sku).on_hand += e.delta,
+            Event::Saga(_) | Event::Location(_) => {}
+        }
+    }
+
+    fn check_version(&mut self, recorded: &RecordedEvent, event: &Event) {
+        let kind = event.stream_kind();
+        let expected = match domain::StreamKind::OF_ORDER.iter().position(|of_order| *of_order == kind) {
+            Some(index) => &mut self.orders.entry(recorded.stream.id).or_default().versions[index],
+            None => self.stock_versions.entry((recorded.stream.id, kind.name())).or_default(),
+        };
+        *expected += 1;
+        if recorded.version.0 != *expected {
+            let fault = format!(
+                "store: position {} is version {} of stream {}, not {expected}",
+                recorded.position, recorded.version.0, recorded.stream
+            );
+            *expected = recorded.version.0;
+            self.faults.push(fault);
+        }
+    }
+
+    fn shelf(&mut self, shop: &str, location: &LocationCode, sku: &Sku) -> &mut Shelf {
+        self.shelves.entry(stock::account(shop, location, sku)).or_default()
+    }
+
+    fn order(&mut self, id: Uuid, shop: &str, event: &OrderEvent) {
+        match event {
+            OrderEvent::OrderPlaced(placed) => {
+                let order = self.orders.entry(id).or_default();
+                order.total = placed.total;
+                order.currency.clone_from(&placed.currency.code);
+                order.digits = placed.currency.digits;
+            }
+            OrderEvent::StockReserved(reserved) => {
+                for line in &reserved.lines {
+                    self.shelf(shop, &line.location, &line.sku).reserved += line.quantity;
+                }
+                let units: i64 = reserved.lines.iter().map(|line| line.quantity).sum();
+                self.orders.entry(id).or_default().reserved_units += units;
+                let aside = |line: &domain::order::Reservation| {
+                    (line.line_id.0.clone(), line.sku.clone(), line.location.clone())
+                };
+                self.aside.insert(id, reserved.lines.iter().map(aside).collect());
+            }
+            OrderEvent::StockReleased(released) => {
+                for line in &released.lines {
+                    self.shelf(shop, &line.location, &line.sku).reserved -= line.quantity;
+                }
+                let units: i64 = released.lines.iter().map(|line| line.quantity).sum();
+                self.orders.entry(id).or_default().reserved_units -= units;
+                self.aside.remove(&id);
+            }
+            OrderEvent::OrderCancelled(_) => self.end(id, End::Cancelled),
+            OrderEvent::OrderCompleted(_) => self.end(id, End::Completed),
+            OrderEvent::ReservationRefused(_) | OrderEvent::CancelRequested(_) => {}
+        }
+    }
+
+    fn end(&mut self, id: Uuid, end: End) {
+        self.aside.remove(&id);
+        let order = self.orders.entry(id).or_default();
+        if order.end.is_some() {
+            self.faults.push(format!("store: order {} ends twice", OrderId(id)));
+        }
+        order.end = Some(end);
+    }
+
+    fn payment(&mut self, id: Uuid, event: &PaymentEvent) {
+        let order = self.orders.entry(id).or_default();
+        match event {
+            PaymentEvent::PaymentAuthorized(_) => order.authorized = true,
+            PaymentEvent::AuthorizationVoided(_) => order.voided = true,
+            PaymentEvent::PaymentCaptured(captured) => {
+                order.captured = order.captured + captured.amount;
+                order.captures += 1;
+            }
+            PaymentEvent::PaymentDeclined(_) | PaymentEvent::CaptureDeclined(_) => {}
+        }
+    }
+
+    fn shipment(&mut self, id: Uuid, shop: &str, event: &ShipmentEvent) {
+        match event {
+            ShipmentEvent::FulfillmentReleased(released) => {
+                self.orders.entry(id).or_default().auto = released.mode == LocationMode::Auto;
+            }
+            ShipmentEvent::FulfillmentShipped(shipped) => {
+                let order = self.orders.entry(id).or_default();
+                order.shipments += 1;
+                order.reserved_units -= shipped.lines.iter().map(|line| line.quantity).sum::<i64>();
+                let aside = self.aside.get(&id).cloned().unwrap_or_default();
+                for line in &shipped.lines {
+                    match aside.iter().find(|(line_id, ..)| *line_id == line.line_id.0) {
+                        Some((_, sku, location)) => {
+                            let shelf = self.shelf(shop, location, sku);
+                            shelf.on_hand -= line.quantity;
+                            shelf.reserved -= line.quantity;
+                        }
+                        None => self.faults.push(format!(
+                            "goods: order {} ships line {} without having it set aside",
+                            OrderId(id),
+                            line.line_id
+                        )),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What must hold at the end. `balances`: what the store guards, by account, as of the same position.
+    pub(super) fn close(&mut self, balances: Option<&BTreeMap<String, i64>>) {
+        let mut faults = std::mem::take(&mut self.faults);
+        for (account, shelf) in &self.shelves {
+            if shelf.available() < 0 || shelf.on_hand < 0 || shelf.reserved < 0 {
+                faults.push(format!("goods: {account} is oversold: {} on hand, {} reserved", shelf.on_hand, shelf.reserved));
+            }
+            let guarded = balances.map(|balances| balances.get(account).copied().unwrap_or_default());
+            if let Some(guarded) = guarded.filter(|guarded| *guarded != shelf.available()) {
+                faults.push(format!("goods: the balance {account} is {guarded}, the events say {}", shelf.available()));
+            }
+        }
+        for (account, balance) in balances.into_iter().flatten() {
+            if *balance != 0 && !self.shelves.contains_key(account) {
+                faults.push(format!("goods: the balance {account} is {balance}, the events know nothing of it"));
+            }
+        }
+        for (id, order) in &self.orders {
+            faults.extend(order.faults().map(|fault| format!("order {}: {fault}", OrderId(*id))));
+        }
+        self.faults = faults;
+    }
+
+    /// What the completed orders of each currency are worth, and what was captured for them, in minor units.
+    pub(super) fn turnover(&self) -> BTreeMap<(String, u8), (i64, i64)> {
+        let mut turnover: BTreeMap<_, (i64, i64)> = BTreeMap::new();
+        for order in self.orders.values() {
+            let entry = turnover.entry((order.currency.clone(), order.digits)).or_default();
+            if order.end == Some(End::Completed) {
+                entry.0 += order.total.0;
+            }
+            if order.end.is_some() {
+                entry.1 += order.captured.0;
+            }
+        }
+        turnover
+    }
+}
+
+impl Order {
+    fn faults(&self) -> impl Iterator<Item = String> {
+        let mut faults = Vec::new();
+        let mut fault = |broken: bool, text: &str| {
+            if broken {
+                faults.push(text.to_owned());
+            }
+        };
+        fault(self.captures > 1, "money was captured more than once");
+        match self.end {
+            Some(End::Completed) => {
+                fault(self.captured != self.total, "it is completed, but what was captured is not its total");
+                fault(self.reserved_units != 0, "it is completed, but goods are still set aside for it");
+                fault(self.shipments == 0, "it is completed, but nothing was shipped");
+                fault(self.voided, "it is completed, but its authorization was voided");
+            }
+            Some(End::Cancelled) => {
+                fault(self.captured != Amount::ZERO, "it is cancelled, but money was captured");
+                fault(self.reserved_units != 0, "it is cancelled, but goods are still set aside for it");
+                fault(self.shipments != 0, "it is cancelled, but goods were shipped");
+                fault(self.authorized && !self.voided, "it is cancelled, but its authorization stands");
+            }
+            None => {}
+        }
+        faults.into_iter()
+    }
+}

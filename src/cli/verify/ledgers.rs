@@ -1,0 +1,137 @@
+//! The participants' ledgers against the books: nobody was charged twice, nothing was shipped twice, nothing was left held.
+//!
+//! A ledger may be ahead of an order that is under way: its answer is on its way. It may never be ahead of one that has ended.
+use super::books::{Books, End, Order};
+use anyhow::{Context, Result};
+use domain::{Amount, OrderId};
+use serde::Deserialize;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+const PAGE: usize = 10_000;
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    seq: u64,
+    kind: String,
+    reference: String,
+    amount: Option<String>,
+    currency: Option<String>,
+}
+
+/// What a ledger says of one order.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    authorized: u32,
+    captured: u32,
+    voided: u32,
+    refunded: u32,
+    labels: u32,
+    labels_voided: u32,
+    captured_amount: i64,
+    faults: Vec<String>,
+}
+
+/// Reads the whole ledgers of these providers.
+pub(super) async fn read(urls: &[String], books: &Books) -> Result<HashMap<Uuid, Account>> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let mut accounts: HashMap<Uuid, Account> = HashMap::new();
+    for url in urls {
+        let mut after = 0;
+        loop {
+            let page: Vec<Entry> = http
+                .get(format!("{url}/ledger?after={after}&limit={PAGE}"))
+                .send()
+                .await
+                .and_then(reqwest::Response::error_for_status)
+                .with_context(|| format!("the ledger of {url} can't be read"))?
+                .json()
+                .await
+                .with_context(|| format!("the ledger of {url} can't be read"))?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            for entry in page {
+                let id = entry.reference.parse::<OrderId>().map(|id| id.0).unwrap_or_default();
+                let account = accounts.entry(id).or_default();
+                account.take(&entry, books.orders.get(&id));
+            }
+        }
+    }
+    Ok(accounts)
+}
+
+impl Account {
+    fn take(&mut self, entry: &Entry, order: Option<&Order>) {
+        match entry.kind.as_str() {
+            "authorize" => self.authorized += 1,
+            "capture" => self.captured += 1,
+            "void" => self.voided += 1,
+            "refund" => self.refunded += 1,
+            "label" => self.labels += 1,
+            "void_label" => self.labels_voided += 1,
+            kind => self.faults.push(format!("entry {} is of the unknown kind {kind}", entry.seq)),
+        }
+        if !matches!(entry.kind.as_str(), "authorize" | "capture") {
+            return;
+        }
+        let Some(order) = order else { return };
+        let amount = entry.amount.as_deref().and_then(|amount| Amount::parse(amount, order.digits));
+        if amount != Some(order.total) || entry.currency.as_ref() != Some(&order.currency) {
+            self.faults.push(format!(
+                "entry {} ({}) is of {} {}, the order of {} {}",
+                entry.seq,
+                entry.kind,
+                entry.amount.as_deref().unwrap_or("nothing"),
+                entry.currency.as_deref().unwrap_or_default(),
+                order.total.display(order.digits),
+                order.currency
+            ));
+        }
+        if entry.kind == "capture" {
+            self.captured_amount += amount.map_or(0, |amount| amount.0);
+        }
+    }
+
+    fn check(&self, order: &Order) -> Vec<String> {
+        let mut faults = self.faults.clone();
+        let mut fault = |broken: bool, text: String| {
+            if broken {
+                faults.push(text);
+            }
+        };
+        let net = |done: u32, undone: u32| i64::from(done) - i64::from(undone);
+        fault(self.captured > 1, format!("the provider captured {} times", self.captured));
+        fault(net(self.authorized, self.voided) > 1, format!("the provider holds {} authorizations", self.authorized));
+        let pays = order.total > Amount::ZERO;
+        match order.end {
+            Some(End::Completed) => {
+                fault(self.authorized != u32::from(pays), format!("completed, but authorized {} times", self.authorized));
+                fault(self.captured != u32::from(pays), format!("completed, but captured {} times", self.captured));
+                fault(self.captured_amount != order.captured.0, "what the provider captured is not what is recorded".into());
+                fault(self.voided + self.refunded > 0, "completed, but voided or refunded".into());
+                let labels = net(self.labels, self.labels_voided);
+                fault(order.auto && labels != 1, format!("completed, but {labels} labels are paid for"));
+            }
+            Some(End::Cancelled) => {
+                fault(self.captured > 0, "cancelled, but the provider captured".into());
+                fault(self.authorized != self.voided, "cancelled, but the provider still holds the money".into());
+                fault(self.labels != self.labels_voided, "cancelled, but a label is paid for".into());
+            }
+            None => fault(order.captures > self.captured, "captured by the events, but not by the provider".into()),
+        }
+        faults
+    }
+}
+
+/// What does not agree.
+pub(super) fn compare(accounts: &HashMap<Uuid, Account>, books: &Books) -> Vec<String> {
+    let mut faults = Vec::new();
+    let nothing = Account::default();
+    for (id, order) in &books.orders {
+        let account = accounts.get(id).unwrap_or(&nothing);
+        faults.extend(account.check(order).into_iter().map(|fault| format!("ledger: order {}: {fault}", OrderId(*id))));
+    }
+    // An order placed after the head was read is no fault; one that is unknown to the ids of our own making is.
+    faults.extend(accounts.get(&Uuid::nil()).map(|_| "ledger: an entry names no order of ours".to_owned()));
+    faults
+}

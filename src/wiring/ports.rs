@@ -1,0 +1,71 @@
+//! What the sagas ask of the rest: personal data from the vault, and how locations work.
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use commands::{
+    locations::LocationModes,
+    personal::{PersonalData, ShopDefaults},
+};
+use domain::{LocationCode, OrderId, location::LocationMode, order::OrderPlaced};
+use eventstore::{Shops, Vault};
+use sagas::{LocationError, Locations, SecretError, Secrets, ShipTo};
+use std::sync::Arc;
+
+/// Personal data comes from the vault, or from the shop's defaults where the order used them.
+#[derive(Debug)]
+pub(super) struct VaultSecrets {
+    pub(super) vault: Arc<Vault>,
+    pub(super) shops: Arc<Shops>,
+}
+
+impl VaultSecrets {
+    async fn defaults(&self, shop: &str) -> Result<ShopDefaults, SecretError> {
+        let shop = self.shops.get(shop).await.map_err(|error| SecretError::Unavailable(error.to_string()))?;
+        let defaults = shop.ok_or(SecretError::Missing("unknown_shop"))?.defaults.clone();
+        serde_json::from_value(defaults).map_err(|error| SecretError::Unavailable(error.to_string()))
+    }
+
+    async fn personal(&self, order: OrderId) -> Result<Option<PersonalData>, SecretError> {
+        let data = PersonalData::of_order(&self.vault, order).await;
+        data.map_err(|error| SecretError::Unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Secrets for VaultSecrets {
+    async fn payment_token(&self, order: OrderId, shop: &str, placed: &OrderPlaced) -> Result<String, SecretError> {
+        if placed.payment.as_ref().is_some_and(|payment| payment.default) {
+            let payment = self.defaults(shop).await?.payment;
+            return Ok(payment.ok_or(SecretError::Missing("no_payment_token"))?.token);
+        }
+        let payment = self.personal(order).await?.and_then(|personal| personal.payment);
+        Ok(payment.ok_or(SecretError::Missing("no_payment_token"))?.token)
+    }
+
+    async fn ship_to(&self, order: OrderId, shop: &str, placed: &OrderPlaced) -> Result<ShipTo, SecretError> {
+        let address = match placed.ship_to.default {
+            true => self.defaults(shop).await?.ship_to,
+            false => self.personal(order).await?.and_then(|personal| personal.ship_to),
+        };
+        // An order that costs nothing may come without an address; the event then says at most the country.
+        let country = address.as_ref().map(|address| address.country.clone()).or_else(|| placed.ship_to.country.clone());
+        Ok(ShipTo {
+            country: country.unwrap_or_else(|| "US".to_owned()),
+            postal_code: address.and_then(|address| address.postal_code),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Modes(pub(super) Arc<LocationModes>);
+
+#[async_trait]
+impl Locations for Modes {
+    async fn mode(&self, shop: &str, code: &LocationCode) -> Result<LocationMode, LocationError> {
+        self.0.mode(shop, code).await.map_err(|error| LocationError(error.to_string()))
+    }
+}
+
+/// The API's clock.
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
+}

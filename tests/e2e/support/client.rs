@@ -1,0 +1,117 @@
+//! Speaks to a running Waybill as shops, staff and the providers' owners do.
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    pub(crate) run: Value,
+    pub(crate) keys: Value,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Client {
+    pub(crate) fn new() -> Client {
+        waybill::tls::install_crypto_provider();
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Client { http, ..Client::default() }
+    }
+
+    pub(crate) fn connect(run: &Value, keys: &Value) -> Client {
+        Client { run: run.clone(), keys: keys.clone(), ..Client::new() }
+    }
+
+    pub(crate) fn url(&self, part: &str) -> &str {
+        self.run[part].as_str().unwrap_or_else(|| panic!("run.json has no {part}: {}", self.run))
+    }
+
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self.http.get(format!("{}/readyz", self.url("http"))).send().await;
+        match answer {
+            Ok(answer) if answer.status() == StatusCode::OK => {
+                answer.json::<Value>().await.is_ok_and(|body| body["status"] == "ready")
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn request(&self, role: &str, method: Method, path: &str) -> RequestBuilder {
+        let key = self.keys[role].as_str().unwrap_or("none");
+        self.http.request(method, format!("{}{path}", self.url("http"))).bearer_auth(key)
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let answer = request.send().await.expect("an answer");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.expect("a body");
+        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    pub(crate) async fn get(&self, role: &str, path: &str) -> Answer {
+        self.send(self.request(role, Method::GET, path)).await
+    }
+
+    /// A POST under a fresh idempotency key.
+    pub(crate) async fn post(&self, role: &str, path: &str, body: &Value) -> Answer {
+        self.send(self.request(role, Method::POST, path).header("idempotency-key", unique("key")).json(body)).await
+    }
+
+    /// Places an order and waits for its end.
+    pub(crate) async fn order_to_its_end(&self, body: &Value) -> Answer {
+        let request = self.request("shop", Method::POST, "/v1/orders").header("prefer", "wait=30");
+        self.send(request.header("idempotency-key", unique("key")).json(body)).await
+    }
+
+    pub(crate) async fn receive(&self, sku: &str, quantity: i64) {
+        let reference = unique("receipt");
+        let body = json!({"ref": reference, "location": "main", "lines": [{"sku": sku, "quantity": quantity}]});
+        let answer = self.post("warehouse", "/v1/stock/receipts", &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
+    pub(crate) async fn graphql(&self, role: &str, query: &str, variables: Value) -> Value {
+        let body = json!({"query": query, "variables": variables});
+        let answer = self.send(self.request(role, Method::POST, "/graphql").json(&body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        assert!(answer.body["errors"].is_null(), "{}", answer.body);
+        answer.body["data"].clone()
+    }
+
+    /// The entries of a provider's ledger for one order, as `kind`s in order.
+    pub(crate) async fn ledger(&self, provider: &str, order_id: &str) -> Vec<String> {
+        let url = format!("{}/ledger", self.url(provider));
+        let entries: Vec<Value> = self.http.get(url).send().await.expect("a ledger").json().await.expect("JSON");
+        let of_order = entries.iter().filter(|entry| entry["reference"] == order_id);
+        of_order.map(|entry| entry["kind"].as_str().expect("a kind").to_owned()).collect()
+    }
+
+    pub(crate) async fn control(&self, provider: &str, mode: Value) {
+        let request = self.http.post(format!("{}/control", self.url(provider))).json(&mode);
+        assert!(request.send().await.expect("an answer").status().is_success());
+    }
+}
+
+/// A name that no other call gets.
+pub(crate) fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An order of one line with this token; the SKU must be in stock.
+pub(crate) fn order(sku: &str, quantity: i64, token: &str) -> Value {
+    json!({
+        "order_ref": unique("order"),
+        "customer": {"ref": "c-1", "name": "Ada Example", "email": "ada@example.com"},
+        "ship_to": {"name": "Ada Example", "line1": "1 Long Lane", "city": "Springfield", "postal_code": "12345", "country": "US"},
+        "currency": "USD",
+        "lines": [{"sku": sku, "quantity": quantity, "line_total": "9.80"}],
+        "payment": {"method": "card", "token": token},
+    })
+}
