@@ -101,7 +101,8 @@ impl Call {
         let of = |name| self.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or("");
         let media_type = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim();
         // An empty body needs no type; whether it may be empty is for its reader to say.
-        if !media_type.eq_ignore_ascii_case("application/json") && !(bytes.is_empty() && media_type.is_empty()) {
+        let untyped = bytes.is_empty() && media_type.is_empty();
+        if !untyped && !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(Code::UnsupportedMediaType, "the body must be application/json"));
         }
         let encoding = of(header::CONTENT_ENCODING);

@@ -66,6 +66,9 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
     let change = || Change { vault: vec![note.clone()], ..Change::default() };
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
+    if let Handled::Written(appended) = &handled {
+        app.changed(history.order, appended.last);
+    }
     match handled {
         Handled::Written(_) => answer(StatusCode::ACCEPTED, &OrderBody::of(&history)),
         Handled::Unchanged => answer(StatusCode::OK, &OrderBody::of(&history)),

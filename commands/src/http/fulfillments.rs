@@ -129,6 +129,9 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
     let decide = |history: &History| decide(history, verb, &report);
     let handled = handle(&*app.store, &mut history, &metadata, &claim, Change::default, decide).await?;
     drop(guard);
+    if let Handled::Written(appended) = &handled {
+        app.changed(history.order, appended.last);
+    }
     match handled {
         Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, appended.last)),
         Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, history.position)),

@@ -21,7 +21,7 @@ mod standing;
 mod tests;
 mod validate;
 
-use crate::{locations::LocationModes, outcomes::Outcomes};
+use crate::{history::History, locations::LocationModes, outcomes::Outcomes};
 use axum::{
     Router,
     extract::State,
@@ -31,14 +31,16 @@ use axum::{
     routing::{get, post, put},
 };
 use chrono::{DateTime, Utc};
-use eventstore::{ApiKeys, EventStore, Shops, Vault};
+use domain::OrderId;
+use eventstore::{ApiKeys, EventStore, Position, Shops, Vault};
 use operations::{
     ADJUST_STOCK, CANCEL_ORDER, PACK, PICK, PLACE_ORDER, READ_ORDER, RECEIVE_STOCK, RETRY_SAGA, SET_LOCATION, SHIP,
 };
 use problem::{Code, Problem};
 use serde::Serialize;
-use std::{borrow::Cow, ops::Deref, sync::Arc};
+use std::{borrow::Cow, fmt::Debug, ops::Deref, sync::Arc};
 use tower_http::catch_panic::CatchPanicLayer;
+use uuid::Uuid;
 
 /// What the routes need of the rest.
 #[derive(Clone, Debug)]
@@ -53,6 +55,23 @@ pub struct AppState {
     pub clock: fn() -> DateTime<Utc>,
     /// Stands in the metadata of every event.
     pub app_version: Cow<'static, str>,
+    pub follower: Option<Arc<dyn Follower>>,
+}
+
+/// An order that was just placed here: its history as committed, and the command that did it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub history: History,
+    pub command_id: Uuid,
+    pub trace_id: Option<String>,
+}
+
+/// Told of what was committed through these routes, after the commit: whoever drives sagas in this process need not wait for the
+/// feed, nor read an order that was just placed. The feed tells of it too; nothing hangs on this but speed. Must not block.
+pub trait Follower: Send + Sync + Debug {
+    fn placed(&self, placed: Placed);
+    /// Something else was appended to an order: a cancel, a report of the warehouse, a retry.
+    fn changed(&self, order: OrderId, position: Position);
 }
 
 /// The state, and what only this process knows.
@@ -60,6 +79,14 @@ pub struct AppState {
 pub(crate) struct App {
     state: AppState,
     in_flight: Arc<idempotency::InFlight>,
+}
+
+impl App {
+    fn changed(&self, order: OrderId, position: Position) {
+        if let Some(follower) = &self.follower {
+            follower.changed(order, position);
+        }
+    }
 }
 
 impl Deref for App {

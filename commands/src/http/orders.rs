@@ -3,7 +3,7 @@
 //! The way of a new order is one append and no read before it: what is taken already, the append itself says. What was asked before
 //! is answered again from the claim that the first left.
 use super::{
-    App, answer,
+    App, Placed, answer,
     call::{self, Call},
     id_in,
     idempotency::Turn,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     handler::repeats,
-    history::{Change, History, SAGA_TIMER},
+    history::{Change, CommitError, History, SAGA_TIMER},
     personal::ShopDefaults,
 };
 use axum::{
@@ -102,39 +102,46 @@ async fn store(app: &App, call: &Call, asked: Asked, placement: Placement, sourc
         change.vault.push(personal.seal(&app.vault, &person, asked.order)?);
         placed.person_id = Some(person.id);
     }
-    let history = History::new(asked.order, asked.shop.id.clone());
+    let mut history = History::new(asked.order, asked.shop.id.clone());
     change.timers.push(TimerChange::Set {
         stream: history.stream(StreamKind::Order),
         name: Cow::Borrowed(SAGA_TIMER),
         due_at: placed.received_at,
     });
     let metadata = call.metadata(app, asked.order.0, source, placed.placed_at);
+    let (command_id, trace_id) = (metadata.command_id, metadata.trace_id.clone());
     let events = Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
     let events: Vec<Event> = events.into_iter().map(Event::from).collect();
-    let append = history.append(&events, metadata, change)?;
-    let largest = append.streams.iter().flat_map(|stream| &stream.events).map(|event| event.payload.get().len()).max();
-    if largest > Some(MAX_PAYLOAD_BYTES) {
-        let message = "takes more than an event can hold: with ids and SKUs this long, an order has fewer lines";
-        return Err(Problem::invalid(vec![Fault::new("/lines".to_owned(), "too_long", message)]));
-    }
 
     let wait = Wait::begin(app, asked.order, asked.wait);
-    let appended = app.store.append(append).await;
+    let committed = history.commit(&*app.store, &events, metadata, change).await;
     drop(guard);
-    match appended {
+    match committed {
         Ok(appended) => {
+            if let Some(follower) = &app.follower {
+                follower.placed(Placed { history, command_id, trace_id });
+            }
             let standing = match wait {
                 Some(wait) => Some(wait.placed(app, asked.order, appended.last).await?),
                 None => None,
             };
             placed_answer(&asked, asked.order, appended.last, standing)
         }
-        Err(AppendError::Refused(Refusal::ClaimTaken(taken))) => {
+        Err(CommitError::Append(AppendError::Refused(Refusal::ClaimTaken(taken)))) => {
             drop(wait);
             taken_already(app, &asked, taken).await
         }
+        Err(CommitError::Append(AppendError::Invalid(_))) if is_too_large(&events) => {
+            let message = "is more than an event can hold: with ids and SKUs this long, an order has fewer lines";
+            Err(Problem::invalid(vec![Fault::new("/lines".to_owned(), "too_long", message)]))
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Looked at only when the store has refused it.
+fn is_too_large(events: &[Event]) -> bool {
+    events.iter().any(|event| serde_json::to_vec(event).is_ok_and(|payload| payload.len() > MAX_PAYLOAD_BYTES))
 }
 
 /// The key or the ref is taken: is it this very request, come again?

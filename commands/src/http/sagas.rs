@@ -86,6 +86,9 @@ pub(super) async fn retry(State(app): State<Arc<App>>, request: Request) -> Resu
     };
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
+    if let Handled::Written(appended) = &handled {
+        app.changed(history.order, appended.last);
+    }
     match handled {
         Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, appended.last)),
         Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, history.position)),
