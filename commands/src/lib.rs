@@ -11,6 +11,11 @@ pub mod personal;
 mod stock;
 
 pub use history::{Change, History, HistoryError};
-pub use http::{AppState, router};
+pub use http::{AppState, Follower, Placed, router};
 pub use locations::LocationModes;
 pub use outcomes::{OutcomeView, Outcomes};
+
+/// Whether this is an IANA time zone that a shop's times can be read in.
+pub fn is_time_zone(name: &str) -> bool {
+    name.parse::<chrono_tz::Tz>().is_ok()
+}
