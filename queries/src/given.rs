@@ -15,7 +15,7 @@ use domain::{
 use eventstore::{
     Actor, ActorKind, Append, EventStore, Expected, MemoryEventStore, Metadata, NewEvent, Position, Role, Source,
     StreamAppend, StreamId,
-    testing::{TestDatabase, TestPostgres},
+    testing::TestPostgres,
 };
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,6 @@ pub(crate) const PLACED_AT: &str = "2017-01-01T11:53:26Z";
 /// A store in memory and a database of its own.
 pub(crate) struct Given {
     pub(crate) store: Arc<MemoryEventStore>,
-    pub(crate) database: TestDatabase,
     pub(crate) pool: sqlx::PgPool,
     pub(crate) mode: LocationMode,
 }
@@ -159,7 +158,7 @@ impl Given {
     pub(crate) async fn new() -> Given {
         let database = TestPostgres::shared().await.database().await;
         let pool = database.pool().await;
-        Given { store: Arc::default(), database, pool, mode: LocationMode::Auto }
+        Given { store: Arc::default(), pool, mode: LocationMode::Auto }
     }
 
     pub(crate) fn run(&self) -> Running {

@@ -39,7 +39,6 @@ pub(super) struct FulfillmentWhere {
     order_ref: Option<String>,
 }
 
-/// The goods of an order at one location, released to the warehouse there.
 pub(super) struct Fulfillment(pub(super) Arc<FulfillmentRecord>);
 
 /// A line of a fulfillment, in units.
@@ -54,6 +53,7 @@ pub(super) struct FulfillmentLine {
     shipped: i64,
 }
 
+/// The goods of an order at one location, released to the warehouse there.
 #[Object]
 impl Fulfillment {
     /// `ful_…`, as in REST.

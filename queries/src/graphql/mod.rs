@@ -22,7 +22,7 @@ pub use error::{coded, response as error_response};
 pub use viewer::Viewer;
 
 use async_graphql::{
-    Context, EmptyMutation, EmptySubscription, ID, Object, Result, Schema, dataloader::DataLoader,
+    Context, EmptyMutation, EmptySubscription, ID, Object, Result, SDLExportOptions, Schema, dataloader::DataLoader,
 };
 use connection::{Cost, cost};
 use eventstore::Position;
@@ -69,7 +69,7 @@ impl GraphQl {
 
     /// The schema in its own language, as it is kept in `queries/schema.graphql`.
     pub fn sdl(&self) -> String {
-        self.schema.sdl()
+        self.schema.sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident())
     }
 
     /// Answers one request; errors stand in the response. Without a database there is no position to tell: `None`.
@@ -117,12 +117,13 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(name = "where")] filter: Option<OrderWhere>,
-        #[graphql(default_with = "OrderOrder::PlacedAtDesc")] order_by: OrderOrder,
+        #[graphql(default_with = "Some(OrderOrder::PlacedAtDesc)")] order_by: Option<OrderOrder>,
         first: Option<i32>,
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<OrderConnection> {
+        let order_by = order_by.unwrap_or(OrderOrder::PlacedAtDesc);
         order::list(ctx, filter, order_by, connection::Arguments { first, after, last, before }).await
     }
 

@@ -140,7 +140,6 @@ impl OrderWhere {
     }
 }
 
-/// An order as a shop placed it, and where it stands.
 pub(super) struct Order(pub(super) Arc<OrderRecord>);
 
 /// A line of an order.
@@ -183,6 +182,7 @@ pub(super) struct Payment {
     refunded: Decimal,
 }
 
+/// An order as a shop placed it, and where it stands.
 #[Object]
 impl Order {
     /// `ord_…`, as in REST.

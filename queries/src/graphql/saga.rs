@@ -47,9 +47,9 @@ pub(super) struct SagaWhere {
     waiting_longer_than_seconds: Option<i32>,
 }
 
-/// The process that carries an order out, step by step.
 pub(super) struct Saga(pub(super) Arc<SagaRecord>);
 
+/// The process that carries an order out, step by step.
 #[Object]
 impl Saga {
     /// `sag_…`, as in REST.

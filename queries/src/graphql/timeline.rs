@@ -34,9 +34,9 @@ impl EdgeNameType for Named {
     }
 }
 
-/// One thing that happened to an order.
 pub(super) struct TimelineEntry(Arc<TimelineRecord>);
 
+/// One thing that happened to an order.
 #[Object]
 impl TimelineEntry {
     /// Its place in the log.
