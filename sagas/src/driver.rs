@@ -206,7 +206,7 @@ impl<'a> Driver<'a> {
             return Ok(Some(tries));
         }
         let Some(placed) = self.history.fulfillment.order.placed.clone() else { return Err(self.stuck("no order")) };
-        match Request::prepare(action, self.order, &placed, &*self.shared.secrets).await {
+        match Request::prepare(action, self.order, &self.history.shop, &placed, &*self.shared.secrets).await {
             Ok(Some(request)) => Ok(Some(Tries {
                 key: key.to_owned(),
                 request,

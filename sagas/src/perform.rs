@@ -64,6 +64,7 @@ impl Request {
     pub(crate) async fn prepare(
         action: &Action,
         order: OrderId,
+        shop: &str,
         placed: &OrderPlaced,
         secrets: &dyn Secrets,
     ) -> Result<Option<Request>, SecretError> {
@@ -71,7 +72,7 @@ impl Request {
         Ok(Some(match action.clone() {
             Action::Reserve { .. } => return Ok(None),
             Action::Authorize { key, amount, currency } => {
-                let token = secrets.payment_token(order, placed).await?;
+                let token = secrets.payment_token(order, shop, placed).await?;
                 Request::Authorize(AuthorizeRequest { key, reference, amount: theirs(amount, &currency), token })
             }
             Action::VoidAuthorization { key, forward_key, authorization_id } => {
@@ -82,7 +83,7 @@ impl Request {
                 Request::Capture(CaptureRequest { key, reference, authorization_id, amount })
             }
             Action::BuyLabel { key } => {
-                let to = secrets.ship_to(order, placed).await?;
+                let to = secrets.ship_to(order, shop, placed).await?;
                 Request::Label(LabelRequest {
                     key,
                     reference,

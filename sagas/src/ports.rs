@@ -9,10 +9,10 @@ use thiserror::Error;
 #[async_trait]
 pub trait Secrets: Send + Sync + fmt::Debug {
     /// The means of payment, as the provider takes it. Asked again, it answers the same.
-    async fn payment_token(&self, order: OrderId, placed: &OrderPlaced) -> Result<String, SecretError>;
+    async fn payment_token(&self, order: OrderId, shop: &str, placed: &OrderPlaced) -> Result<String, SecretError>;
 
     /// Where the parcel goes. Asked again, it answers the same.
-    async fn ship_to(&self, order: OrderId, placed: &OrderPlaced) -> Result<ShipTo, SecretError>;
+    async fn ship_to(&self, order: OrderId, shop: &str, placed: &OrderPlaced) -> Result<ShipTo, SecretError>;
 }
 
 /// Where the parcel goes, as far as the carrier needs it for a label.

@@ -3,7 +3,6 @@ mod servers;
 
 use super::{CANNOT_RUN, fail};
 use crate::{
-    bootstrap,
     config::Settings,
     embedded::{
         Launcher,
@@ -56,8 +55,9 @@ async fn serve(
         servers = Servers::start(settings, data_dir, &launcher, health) => servers?,
         () = stop.cancelled() => return Ok(()),
     };
+    let addresses = servers.addresses(settings);
     let app = tokio::select! {
-        app = wiring::App::start(settings, data_dir, &servers.addresses(settings), health.clone()) => app,
+        app = wiring::App::start(settings, data_dir, &addresses, health.clone()) => app,
         () = stop.cancelled() => {
             servers.stop().await;
             return Ok(());
@@ -71,7 +71,6 @@ async fn serve(
         }
     };
     server.gate.open(app.router());
-    let addresses = servers.addresses(settings);
     data_dir.write_run_json(&Run {
         http: Some(format!("http://{}", server.addr)),
         payment: addresses.payment.clone(),

@@ -10,11 +10,8 @@ use crate::{
 use anyhow::{Context, Result};
 use axum::Router;
 use commands::{
-    http::{AppState, Placed},
-    locations::LocationModes,
-    outcomes::{OutcomeView, Outcomes},
+    AppState, LocationModes, OutcomeView, Outcomes,
 };
-use domain::{LocationCode, location::LocationMode};
 use eventstore::{ApiKeys, EventStore, Log, PgEventStore, Position, Shops, Vault, sql};
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle};
 use queries::{
@@ -106,7 +103,6 @@ impl App {
         reports::sagas(health.clone(), runner.clone(), stop_rest.clone());
 
         health.watch_store(store.clone());
-        let handed = runner.clone();
         let state = AppState {
             store,
             vault,
@@ -114,9 +110,11 @@ impl App {
             shops,
             locations,
             outcomes: outcomes.clone(),
+            clock: chrono::Utc::now,
+            app_version: env!("CARGO_PKG_VERSION").into(),
+            follower: Some(Arc::new(ports::HandOver(runner.clone()))),
         };
-        let _ = handed;
-        let router = commands::http::router(state).merge(graphql::router(GraphQl::new(pool), read_model.applied, keys));
+        let router = commands::router(state).merge(graphql::router(GraphQl::new(pool), read_model.applied, keys));
         Ok(App { router, outcomes, runner, relay, projections, stop_sagas, stop_rest })
     }
 

@@ -1,13 +1,13 @@
-//! What the sagas ask of the rest: personal data from the vault, and how locations work.
+//! What the sagas ask of the rest: personal data from the vault, how locations work, and to hear at once of what the API appends.
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use commands::{
+    http::{Follower, Placed},
     locations::LocationModes,
     personal::{PersonalData, ShopDefaults},
 };
 use domain::{LocationCode, OrderId, location::LocationMode, order::OrderPlaced};
-use eventstore::{Shops, Vault};
-use sagas::{LocationError, Locations, SecretError, Secrets, ShipTo};
+use eventstore::{Position, Shops, Vault};
+use sagas::{Cause, LocationError, Locations, RunnerHandle, SecretError, Secrets, ShipTo};
 use std::sync::Arc;
 
 /// Personal data comes from the vault, or from the shop's defaults where the order used them.
@@ -65,7 +65,16 @@ impl Locations for Modes {
     }
 }
 
-/// The API's clock.
-pub(super) fn now() -> DateTime<Utc> {
-    Utc::now()
+/// What the API has just appended goes to the sagas at once, without a read; the feed tells of it too.
+#[derive(Debug)]
+pub(super) struct HandOver(pub(super) RunnerHandle);
+
+impl Follower for HandOver {
+    fn placed(&self, placed: Placed) {
+        self.0.placed(placed.history, Cause { command: Some(placed.command_id), trace_id: placed.trace_id });
+    }
+
+    fn changed(&self, order: OrderId, position: Position) {
+        self.0.changed(order, position);
+    }
 }

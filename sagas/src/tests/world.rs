@@ -50,10 +50,10 @@ struct Tokens(Mutex<HashMap<OrderId, String>>);
 
 #[async_trait]
 impl Secrets for Tokens {
-    async fn payment_token(&self, order: OrderId, _: &OrderPlaced) -> Result<String, SecretError> {
+    async fn payment_token(&self, order: OrderId, _: &str, _: &OrderPlaced) -> Result<String, SecretError> {
         self.0.lock().unwrap().get(&order).cloned().ok_or(SecretError::Missing("no_payment_token"))
     }
-    async fn ship_to(&self, _: OrderId, placed: &OrderPlaced) -> Result<ShipTo, SecretError> {
+    async fn ship_to(&self, _: OrderId, _: &str, placed: &OrderPlaced) -> Result<ShipTo, SecretError> {
         Ok(ShipTo { country: placed.ship_to.country.clone().unwrap_or_default(), postal_code: None })
     }
 }

@@ -2,7 +2,6 @@
 use super::input::Kind;
 use crate::cli::client::{Fault, Problem};
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -38,34 +37,31 @@ impl Report {
     }
 
     pub(super) fn table(&self, kind: Kind, waited: bool, elapsed: Duration) -> String {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        let mut row = |name: &str, count: u64| {
-            table.add_row(vec![name.to_owned(), count.to_string()]);
-        };
         let (what, unit) = match kind {
             Kind::Orders => ("orders", "orders/s"),
             Kind::Stock => ("rows of goods in", "rows/s"),
         };
-        row(&format!("{what} accepted now"), self.accepted);
-        row(&format!("{what} accepted before"), self.accepted_before);
-        row(&format!("{what} rejected"), self.rejected.values().sum());
-        self.rejected.iter().for_each(|(reason, count)| row(&format!("  {reason}"), *count));
+        let mut rows: Vec<(String, String)> = Vec::new();
+        let mut row = |name: String, count: u64| rows.push((name, count.to_string()));
+        row(format!("{what} accepted now"), self.accepted);
+        row(format!("{what} accepted before"), self.accepted_before);
+        row(format!("{what} rejected"), self.rejected.values().sum());
+        self.rejected.iter().for_each(|(reason, count)| row(format!("  {reason}"), *count));
         if waited && kind == Kind::Orders {
-            row("completed", self.completed);
-            row("cancelled", self.cancelled.values().sum());
-            self.cancelled.iter().for_each(|(reason, count)| row(&format!("  {reason}"), *count));
-            row("under way", self.under_way.values().sum());
-            self.under_way.iter().for_each(|(status, count)| row(&format!("  {status}"), *count));
+            row("completed".to_owned(), self.completed);
+            row("cancelled".to_owned(), self.cancelled.values().sum());
+            self.cancelled.iter().for_each(|(reason, count)| row(format!("  {reason}"), *count));
+            row("under way".to_owned(), self.under_way.values().sum());
+            self.under_way.iter().for_each(|(status, count)| row(format!("  {status}"), *count));
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = self.answered() as f64 / elapsed.as_secs_f64().max(0.001);
-        table.add_row(vec!["seconds".to_owned(), format!("{:.1}", elapsed.as_secs_f64())]);
-        table.add_row(vec![unit.to_owned(), format!("{rate:.0}")]);
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        table.to_string()
+        rows.push(("seconds".to_owned(), format!("{:.1}", elapsed.as_secs_f64())));
+        rows.push((unit.to_owned(), format!("{rate:.0}")));
+        let width = |of: fn(&(String, String)) -> &String| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
+        let (names, figures) = (width(|row| &row.0), width(|row| &row.1));
+        let lines: Vec<_> = rows.iter().map(|(name, figure)| format!("{name:names$}  {figure:>figures$}")).collect();
+        lines.join("\n")
     }
 }
 

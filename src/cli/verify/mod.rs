@@ -15,6 +15,7 @@ use books::Books;
 use clap::Args;
 use domain::Amount;
 use eventstore::{EventStore, Log, PgEventStore, Position, sql};
+use mirror::{KafkaConfig, Start};
 use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::postgres::PgConnectOptions;
 use std::{
@@ -40,7 +41,7 @@ pub struct Verify {}
 struct Parts {
     store: Arc<PgEventStore>,
     database: PgConnectOptions,
-    kafka: Option<String>,
+    kafka: Option<KafkaConfig>,
     ledgers: Vec<String>,
 }
 
@@ -71,7 +72,9 @@ async fn connect(settings: &Settings) -> Result<Parts> {
         Participants::Http => run.payment.into_iter().chain(run.shipping).collect(),
         Participants::InProcess => vec![],
     };
-    let kafka = settings.kafka_brokers.clone().or(run.kafka);
+    let start = if run.kafka_in_process { Start::AtHead } else { Start::Beginning };
+    let brokers = settings.kafka_brokers.clone().or(run.kafka);
+    let kafka = brokers.map(|brokers| KafkaConfig { start, ..KafkaConfig::new(brokers) });
     Ok(Parts { store: Arc::new(store), database: url.parse()?, kafka, ledgers })
 }
 
@@ -205,11 +208,11 @@ async fn ledger_check(parts: &Parts, books: &Books) -> Result<Check> {
 }
 
 async fn kafka_check(parts: &Parts, head: Position) -> Result<Check> {
-    let Some(brokers) = &parts.kafka else {
+    let Some(kafka) = &parts.kafka else {
         return Ok(Check { what: "kafka: not looked at, since none is set".to_owned(), faults: vec![] });
     };
     let bar = progress("reading Kafka", head.0);
-    let report = wiring::verify_chain(brokers, parts.store.clone(), head, CATCH_UP, |done| bar.set_position(done))
+    let report = wiring::verify_chain(kafka.clone(), parts.store.clone(), head, CATCH_UP, |done| bar.set_position(done))
         .await
         .context("Kafka can't be verified")?;
     bar.finish_and_clear();
