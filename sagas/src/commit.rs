@@ -162,7 +162,9 @@ impl Driver<'_> {
                 }
                 Event::Saga(SagaEvent::SagaCompleted(_) | SagaEvent::SagaCompensated(_)) => {
                     let state = self.history.fulfillment.saga_state();
-                    metrics::ended(state);
+                    let received = self.history.fulfillment.order.placed.as_ref().map(|placed| placed.received_at);
+                    let took = received.and_then(|at| (self.shared.clock.now() - at).to_std().ok());
+                    metrics::ended(state, took);
                     tracing::debug!(%order_id, %saga_id, state = state.name(), "the saga has ended");
                 }
                 _ => {}

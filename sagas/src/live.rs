@@ -6,7 +6,7 @@ use crate::limits::Participant;
 use crate::slots::Slots;
 use commands::History;
 use domain::fulfillment::{SagaState, Step};
-use eventstore::{Position, Slot, slot_of};
+use eventstore::{Position, SLOTS, Slot, slot_of};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -311,8 +311,11 @@ impl Live {
 
     /// Slots that are no longer ours. What is being driven ends by itself.
     pub(crate) fn drop_slots(&self, lost: &[Slot]) {
+        let mut is_lost = [false; SLOTS];
+        lost.iter().for_each(|slot| is_lost[usize::from(slot.0)] = true);
         let mut inner = self.lock();
-        inner.sagas.retain(|order, entry| matches!(entry.stage, Stage::Active(_)) || !lost.contains(&slot_of(*order)));
+        let is_lost = |order: &Uuid| is_lost[usize::from(slot_of(*order).0)];
+        inner.sagas.retain(|order, entry| matches!(entry.stage, Stage::Active(_)) || !is_lost(order));
         inner.seeds = inner.sagas.values().filter(|entry| matches!(entry.stage, Stage::Queued(Some(_)))).count();
     }
 
@@ -404,3 +407,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,8 +33,12 @@ pub(crate) fn paused(step: Step) {
     counter!("waybill_saga_incidents_total", "step" => step.name()).increment(1);
 }
 
-pub(crate) fn ended(state: SagaState) {
+/// `took`: since the order was received, as far as it is known.
+pub(crate) fn ended(state: SagaState, took: Option<Duration>) {
     counter!("waybill_sagas_ended_total", "state" => state.name()).increment(1);
+    if let Some(took) = took {
+        histogram!("waybill_saga_seconds", "state" => state.name()).record(took);
+    }
 }
 
 /// A saga that this build can't carry on: a fault of ours, or a history of a newer build.

@@ -2,6 +2,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{LocationCode, OrderId, location::LocationMode, order::OrderPlaced};
+use eventstore::RecordedEvent;
 use std::fmt;
 use thiserror::Error;
 
@@ -42,6 +43,9 @@ pub enum SecretError {
 #[async_trait]
 pub trait Locations: Send + Sync + fmt::Debug {
     async fn mode(&self, shop: &str, code: &LocationCode) -> Result<LocationMode, LocationError>;
+
+    /// Told of every event of a location, in order, from the runner's start on: what is kept in memory can follow.
+    fn observe(&self, _event: &RecordedEvent) {}
 }
 
 #[derive(Clone, Debug, Error)]

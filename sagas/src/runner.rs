@@ -20,7 +20,9 @@ use crate::{breaker, metrics, tail, timers};
 use commands::History;
 use domain::OrderId;
 use eventstore::{EventStore, Position};
+use futures_util::FutureExt;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -86,7 +88,12 @@ impl Shared {
             let work = async {
                 let mut next = Some(job);
                 while let Some(job) = next {
-                    driver::drive(&shared, job).await;
+                    let order = OrderId(job.order);
+                    // A fault of ours in one saga is not the end of those that queue behind it.
+                    if AssertUnwindSafe(driver::drive(&shared, job)).catch_unwind().await.is_err() {
+                        metrics::stuck();
+                        tracing::error!(order_id = %order, saga_id = %order.saga(), "the saga's driver panicked");
+                    }
                     next = shared.live.next_job();
                 }
             };

@@ -118,7 +118,7 @@ pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
         let leases = shared.store.take_leases(&shared.config.slots, shared.config.owner, ttl);
         // A renewal that hangs must not keep us from letting go in time.
         let answer = tokio::select! {
-            answer = leases => Some(answer),
+            answer = tokio::time::timeout(ttl, leases) => answer.ok(),
             () = end_of(shared) => None,
         };
         match answer {
@@ -127,6 +127,8 @@ pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
                 // Counted from before the question, and less a margin: over for us before it is over for the store.
                 let granted = shared.slots.granted(&leases, asked + ttl.mul_f64(0.9));
                 lose(shared, &granted.lost, "held by another owner");
+                // What is known of them is from before, if anything.
+                shared.live.drop_slots(&granted.new);
                 if !granted.new.is_empty() {
                     tracing::info!(slots = granted.new.len(), "slots taken");
                     if taken.send(granted.new).await.is_err() {

@@ -44,6 +44,10 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
 
 fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
     let order = event.stream.id;
+    if event.stream.kind == StreamKind::Location.name() {
+        shared.locations.observe(event);
+        return;
+    }
     let is_orders = StreamKind::OF_ORDER.iter().any(|kind| kind.name() == event.stream.kind);
     // Of sagas taken over later, their timers tell.
     if !is_orders || !shared.slots.holds(slot_of(order)) {

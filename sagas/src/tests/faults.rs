@@ -38,6 +38,7 @@ pub(super) struct Faults {
     points: AtomicUsize,
     pub(super) at_point: Mutex<Option<AtPoint>>,
     pub(super) calls: AtomicUsize,
+    pub(super) queries: AtomicUsize,
     pub(super) appends: AtomicUsize,
 }
 
@@ -68,6 +69,7 @@ impl Faults {
             points: AtomicUsize::new(0),
             at_point: Mutex::new(None),
             calls: AtomicUsize::new(0),
+            queries: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
         })
     }
@@ -167,6 +169,7 @@ impl PaymentPort for FaultyPayment {
         through!(self, request, refund)
     }
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
+        self.1.queries.fetch_add(1, Ordering::SeqCst);
         let (port, key) = (Arc::clone(&self.0), key.to_owned());
         self.1.call(async move { port.query(&key).await }).await
     }
@@ -275,6 +278,7 @@ impl EventStore for FaultyStore {
         Ok(page)
     }
     async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
+        self.faults.point().await;
         self.inner.move_timer(stream, name, due_at).await
     }
 

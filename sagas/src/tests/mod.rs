@@ -5,4 +5,5 @@ mod outages;
 mod owners;
 mod stories;
 mod storms;
+mod threads;
 mod world;

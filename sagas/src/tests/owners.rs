@@ -1,5 +1,6 @@
 //! Leases: two runners, one that dies, one that is cut off and comes back, one that stops with good manners.
 use super::world::{World, slots};
+use domain::location::LocationMode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -68,6 +69,27 @@ async fn an_owner_that_can_not_renew_stops_before_its_lease_is_over() {
     world.settle(MINUTE).await;
     world.check().await;
     second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_gets_its_slots_back_knows_what_happened_meanwhile() {
+    let world = World::new(27);
+    world.stock("a", 10).await;
+    *world.mode.lock().unwrap() = LocationMode::Manual;
+    let runner = world.run();
+    let order = world.place("tok_ok", &[("a", 1)]).await.order;
+    world.settle(MINUTE).await;
+    world.store.cut_off.lock().unwrap().push(runner.owner);
+    while runner.handle.status().slots_held > 0 {
+        sleep(SECOND / 10).await;
+    }
+    assert!(world.ship(order).await);
+    sleep(10 * SECOND).await;
+    world.store.cut_off.lock().unwrap().clear();
+    sleep(10 * SECOND).await;
+    assert!(world.history(order).await.fulfillment.is_completed());
+    world.check().await;
+    runner.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

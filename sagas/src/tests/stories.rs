@@ -145,6 +145,7 @@ async fn a_provider_that_acts_and_never_answers_authorizes_once() {
     assert_eq!(types.iter().filter(|name| *name == "StepRetrying").count(), 1, "seen while it waits: {types:?}");
     // It was asked, not told again.
     assert_eq!(world.faults.calls.load(Ordering::SeqCst), 4);
+    assert_eq!(world.faults.queries.load(Ordering::SeqCst), 1);
     world.check().await;
     runner.stop().await;
 }
