@@ -1,6 +1,6 @@
 //! The driver's dealings with the store: reading its saga's history, and appending what an answer causes.
 use crate::driver::Driver;
-use crate::live::{Leave, View};
+use crate::job::{Leave, View};
 use crate::metrics;
 use crate::retry::StoreBackoff;
 use chrono::{DateTime, Utc};

@@ -7,8 +7,8 @@
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
+use crate::job::{Cause, Job, Leave, Seed, Signal, View};
 use crate::limits::{Gate, Permit, Shut};
-use crate::live::{Cause, Job, Leave, Signal, View};
 use crate::metrics;
 use crate::perform::{Answer, Ask, Request};
 use crate::ports::SecretError;
@@ -87,7 +87,7 @@ struct Tries {
 }
 
 impl<'a> Driver<'a> {
-    async fn begin(shared: &'a Shared, job: &Job, seed: Option<Box<crate::live::Seed>>) -> Result<Driver<'a>, Leave> {
+    async fn begin(shared: &'a Shared, job: &Job, seed: Option<Box<Seed>>) -> Result<Driver<'a>, Leave> {
         let held = shared.slots.held(slot_of(job.order)).ok_or(Leave::Lost)?;
         let order = OrderId(job.order);
         let (history, cause, read) = match seed {

@@ -2,14 +2,13 @@
 //!
 //! One entry a saga, some hundred bytes, so that a saga is never driven twice at a time and no wake-up is lost: whatever changes
 //! an entry and whatever decides to put a saga down does so under one lock. Nothing here waits or reads.
+use crate::job::{Job, Leave, Seed, Signal, View};
 use crate::limits::Participant;
 use crate::slots::Slots;
-use commands::History;
-use domain::fulfillment::{SagaState, Step};
+use domain::fulfillment::SagaState;
 use eventstore::{Position, SLOTS, Slot, slot_of};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -66,92 +65,6 @@ enum Stage {
         upto: Position,
     },
     Ended,
-}
-
-/// What is shown of a saga.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View {
-    pub(crate) step: Step,
-    pub(crate) state: SagaState,
-    /// When the last event was recorded, in seconds since 1970.
-    pub(crate) since: i64,
-}
-
-impl View {
-    pub(crate) fn of(history: &History) -> View {
-        View {
-            step: history.fulfillment.step(),
-            state: history.fulfillment.saga_state(),
-            since: history.updated_at.map_or(0, |at| at.timestamp()),
-        }
-    }
-
-    const UNKNOWN: View = View { step: Step::ReserveStock, state: SagaState::Running, since: 0 };
-}
-
-/// What a driver begins with, when it need not be read from the store.
-#[derive(Clone, Debug)]
-pub(crate) struct Seed {
-    pub(crate) history: History,
-    pub(crate) cause: Cause,
-}
-
-/// What the saga's next append answers.
-#[derive(Clone, Debug, Default)]
-pub struct Cause {
-    /// The last command, the shop's or our own.
-    pub command: Option<Uuid>,
-    pub trace_id: Option<String>,
-}
-
-/// How a driver hears of what others append to its order.
-#[derive(Debug, Default)]
-pub(crate) struct Signal {
-    newest: AtomicI64,
-    wake: Notify,
-}
-
-impl Signal {
-    fn raise(&self, position: Position) {
-        self.newest.fetch_max(position.0, Ordering::AcqRel);
-        self.wake.notify_one();
-    }
-
-    /// There is more than is known at `position`.
-    pub(crate) fn is_beyond(&self, position: Position) -> bool {
-        self.newest.load(Ordering::Acquire) > position.0
-    }
-
-    /// Waits until there is.
-    pub(crate) async fn beyond(&self, position: Position) {
-        while !self.is_beyond(position) {
-            self.wake.notified().await;
-        }
-    }
-}
-
-/// A saga to be driven now.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) order: Uuid,
-    pub(crate) seed: Option<Box<Seed>>,
-    pub(crate) signal: Arc<Signal>,
-}
-
-/// How a driver leaves its saga.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    Ended,
-    /// For an event of someone else's.
-    Idle,
-    /// Until then, or until the participant is back.
-    Until {
-        due: Instant,
-        parked: Option<Participant>,
-    },
-    /// The slot is not ours any more.
-    Lost,
-    Stopped,
 }
 
 impl Live {

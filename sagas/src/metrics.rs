@@ -1,7 +1,8 @@
 //! What the runner tells of itself. No order, shop or customer in a label.
 use crate::breaker;
+use crate::job::View;
 use crate::limits::Participant;
-use crate::live::{Live, View};
+use crate::live::Live;
 use domain::fulfillment::{SagaState, Step};
 use metrics::{counter, gauge, histogram};
 use std::collections::HashMap;

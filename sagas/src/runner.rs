@@ -9,8 +9,9 @@
 //! | drivers | one for each saga that has something to do, up to a bound (`driver`) |
 use crate::config::RunnerConfig;
 use crate::driver;
+use crate::job::{Cause, Job, Seed};
 use crate::limits::{Gate, Participant};
-use crate::live::{Cause, Job, Live, Seed};
+use crate::live::Live;
 use crate::participants::payment::PaymentPort;
 use crate::participants::shipping::ShippingPort;
 use crate::ports::{Clock, Locations, Secrets};

@@ -1,6 +1,6 @@
 //! What others append: orders placed in another process, cancels, staff's reports, operators' verbs.
 use crate::commit::ACTOR;
-use crate::live::{Cause, Seed};
+use crate::job::{Cause, Seed};
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
 use commands::History;

@@ -1,5 +1,6 @@
 //! No saga twice, no wake-up lost.
-use super::{Cause, Job, Leave, Live, Seed};
+use super::Live;
+use crate::job::{Cause, Job, Leave, Seed};
 use crate::slots::Slots;
 use commands::History;
 use domain::OrderId;

@@ -11,8 +11,8 @@ use crate::participants::shipping::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, MemoryEventStore, Position,
-    ReadError, RecordedEvent, Slot, StreamId, Timer,
+    ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, Position, ReadError,
+    RecordedEvent, Slot, StreamId, Timer,
 };
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
@@ -201,7 +201,7 @@ impl ShippingPort for FaultyShipping {
 /// A store whose answers get lost, and whose leases run out by the test's own clock.
 #[derive(Debug)]
 pub(super) struct FaultyStore {
-    pub(super) inner: Arc<MemoryEventStore>,
+    pub(super) inner: Arc<dyn EventStore>,
     pub(super) faults: Arc<Faults>,
     renewed: Mutex<HashMap<Uuid, Instant>>,
     /// Owners whose renewals do not get through.
@@ -209,9 +209,9 @@ pub(super) struct FaultyStore {
 }
 
 impl FaultyStore {
-    pub(super) fn new(faults: Arc<Faults>) -> Arc<FaultyStore> {
+    pub(super) fn new(inner: Arc<dyn EventStore>, faults: Arc<Faults>) -> Arc<FaultyStore> {
         let (renewed, cut_off) = (Mutex::default(), Mutex::default());
-        Arc::new(FaultyStore { inner: Arc::default(), faults, renewed, cut_off })
+        Arc::new(FaultyStore { inner, faults, renewed, cut_off })
     }
 }
 
@@ -273,7 +273,7 @@ impl EventStore for FaultyStore {
         after: Option<(DateTime<Utc>, Uuid)>,
         limit: usize,
     ) -> Result<Vec<Timer>, ReadError> {
-        let mut page = self.inner.timers(slots, after, usize::MAX).await?;
+        let mut page = self.inner.timers(slots, after, limit).await?;
         page.truncate(limit);
         Ok(page)
     }

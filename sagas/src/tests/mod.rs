@@ -3,6 +3,7 @@ mod crashes;
 mod faults;
 mod outages;
 mod owners;
+mod postgres;
 mod stories;
 mod storms;
 mod threads;

@@ -34,6 +34,7 @@ pub(super) const SHOP: &str = "dev";
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) seed: u64,
+    late: Duration,
     pub(super) faults: Arc<Faults>,
     pub(super) store: Arc<FaultyStore>,
     pub(super) payment: PaymentSimulator,
@@ -78,11 +79,18 @@ impl Clock for VirtualClock {
 }
 
 impl World {
+    /// In memory, for a clock that jumps.
     pub(super) fn new(seed: u64) -> World {
+        World::on(Arc::new(MemoryEventStore::default()), seed, Duration::from_secs(60))
+    }
+
+    /// `late`: how long a call may be on its way.
+    pub(super) fn on(store: Arc<dyn EventStore>, seed: u64, late: Duration) -> World {
         let faults = Faults::new(seed);
         World {
             seed,
-            store: FaultyStore::new(Arc::clone(&faults)),
+            late,
+            store: FaultyStore::new(store, Arc::clone(&faults)),
             faults,
             payment: PaymentSimulator::volatile(),
             shipping: ShippingSimulator::volatile(),
@@ -94,8 +102,8 @@ impl World {
         }
     }
 
-    pub(super) fn inner(&self) -> &MemoryEventStore {
-        &self.store.inner
+    pub(super) fn inner(&self) -> &dyn EventStore {
+        &*self.store.inner
     }
 
     pub(super) fn config(&self) -> RunnerConfig {
@@ -287,7 +295,7 @@ impl World {
     /// What must hold of every order that no longer moves, whatever happened to it.
     pub(super) async fn check(&self) {
         // Whatever is still on its way arrives first.
-        sleep(Duration::from_secs(60)).await;
+        sleep(self.late).await;
         let seed = self.seed;
         let mut acted: HashMap<(String, Kind), (usize, String)> = HashMap::new();
         for entry in self.ledger().await {
@@ -328,7 +336,7 @@ impl World {
                 }
             }
             let slot = eventstore::slot_of(order.0);
-            let timers = self.inner().timers(&[slot], None, usize::MAX).await.unwrap();
+            let timers = self.inner().timers(&[slot], None, 100_000).await.unwrap();
             let has_timer = timers.iter().any(|timer| timer.stream.id == order.0);
             assert_eq!(has_timer, !state.has_ended(), "its timer; {}", story());
         }

@@ -1,0 +1,96 @@
+//! What passes between the table of sagas under way and those who drive them.
+use crate::limits::Participant;
+use commands::History;
+use domain::fulfillment::{SagaState, Step};
+use eventstore::Position;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What is shown of a saga.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) step: Step,
+    pub(crate) state: SagaState,
+    /// When the last event was recorded, in seconds since 1970.
+    pub(crate) since: i64,
+}
+
+impl View {
+    pub(crate) fn of(history: &History) -> View {
+        View {
+            step: history.fulfillment.step(),
+            state: history.fulfillment.saga_state(),
+            since: history.updated_at.map_or(0, |at| at.timestamp()),
+        }
+    }
+
+    pub(crate) const UNKNOWN: View = View { step: Step::ReserveStock, state: SagaState::Running, since: 0 };
+}
+
+/// What a driver begins with, when it need not be read from the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed {
+    pub(crate) history: History,
+    pub(crate) cause: Cause,
+}
+
+/// What the saga's next append answers.
+#[derive(Clone, Debug, Default)]
+pub struct Cause {
+    /// The last command, the shop's or our own.
+    pub command: Option<Uuid>,
+    pub trace_id: Option<String>,
+}
+
+/// How a driver hears of what others append to its order.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    newest: AtomicI64,
+    wake: Notify,
+}
+
+impl Signal {
+    pub(crate) fn raise(&self, position: Position) {
+        self.newest.fetch_max(position.0, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// There is more than is known at `position`.
+    pub(crate) fn is_beyond(&self, position: Position) -> bool {
+        self.newest.load(Ordering::Acquire) > position.0
+    }
+
+    /// Waits until there is.
+    pub(crate) async fn beyond(&self, position: Position) {
+        while !self.is_beyond(position) {
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// A saga to be driven now.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) order: Uuid,
+    pub(crate) seed: Option<Box<Seed>>,
+    pub(crate) signal: Arc<Signal>,
+}
+
+/// How a driver leaves its saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Ended,
+    /// For an event of someone else's.
+    Idle,
+    /// Until then, or until the participant is back.
+    Until {
+        due: Instant,
+        parked: Option<Participant>,
+    },
+    /// The slot is not ours any more.
+    Lost,
+    Stopped,
+}
