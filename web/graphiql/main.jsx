@@ -11,12 +11,14 @@ const STORED_KEY = "waybill:key";
 // A key that is being typed is not tried letter by letter.
 const SETTLES_AFTER_MS = 400;
 
-const WELCOME = `# Waybill: ask about orders, fulfillments, stock and sagas.
+const WELCOME = `# Orders, fulfillments, stock and sagas.
 #
-# Paste a key into the field above. In the embedded default the keys are in
-# .waybill/dev-keys.json: take the one named "support" to see all shops.
+# Paste a key into the field above: the embedded
+# default keeps its keys in .waybill/dev-keys.json.
+# "support" sees all shops, "shop" its own.
 #
-# Ctrl-Enter runs the query, Ctrl-Space completes, the book on the left is the schema.
+# Ctrl-Enter runs, Ctrl-Space completes,
+# the book on the left is the schema.
 
 query RecentOrders {
   orders(first: 5) {

@@ -8,7 +8,10 @@ pub(super) fn sentence(event: &PaymentEvent, before: &Fulfillment) -> String {
             let amount = in_currency(event.amount, &event.currency);
             format!("Payment of {amount} was authorized; it is taken once the goods have left")
         }
-        PaymentEvent::PaymentDeclined(event) => format!("The {} was declined ({})", method(before), event.code),
+        PaymentEvent::PaymentDeclined(event) => match event.code.as_str() {
+            "declined" => format!("The {} was declined", method(before)),
+            code => format!("The {} was declined ({code})", method(before)),
+        },
         PaymentEvent::AuthorizationVoided(_) => match before.payment.authorized() {
             Amount::ZERO => "The payment was stopped: nothing can be charged any more".to_owned(),
             amount => format!("The authorization of {} was given back; nothing was charged", money(amount, before)),

@@ -19,13 +19,10 @@ pub(super) fn sentence(event: &SagaEvent, actor: &Actor) -> String {
 
 fn retrying(event: &StepRetrying) -> String {
     let who = participant(event.step);
-    let attempt = event.attempt;
     match event.cause.as_str() {
-        "unavailable" => format!("Waiting: {who} can't be reached; trying again (try {attempt})"),
-        "unknown_outcome" => {
-            format!("Waiting: {who} didn't answer, so it isn't known whether it acted; asking again (try {attempt})")
-        }
-        cause => format!("Waiting for {who} ({cause}); trying again (try {attempt})"),
+        "unavailable" => format!("Waiting: {who} can't be reached; trying again"),
+        "unknown_outcome" => format!("Waiting: {who} didn't answer, so it isn't known whether it acted; asking again"),
+        cause => format!("Waiting for {who} ({cause}); trying again"),
     }
 }
 

@@ -81,14 +81,11 @@ fn a_wait_names_who_is_waited_for() {
     };
     let saga = actor(ActorKind::Saga, "fulfillment");
     let says = |event: Event| sentence(&event, &saga, &Fulfillment::default());
-    assert_eq!(
-        says(retrying.clone().into()),
-        "Waiting: the payment provider can't be reached; trying again (try 2)"
-    );
+    assert_eq!(says(retrying.clone().into()), "Waiting: the payment provider can't be reached; trying again");
     retrying.cause = "unknown_outcome".to_owned();
     assert_eq!(
         says(retrying.into()),
-        "Waiting: the payment provider didn't answer, so it isn't known whether it acted; asking again (try 2)"
+        "Waiting: the payment provider didn't answer, so it isn't known whether it acted; asking again"
     );
     let paused = SagaPaused {
         step: Step::CapturePayment,
