@@ -69,10 +69,11 @@ BEGIN
     IF cardinality(p_f_member) > 0 THEN
         SELECT array_agg(f.member) INTO v_fenced
           FROM unnest(p_f_member, p_f_slot, p_f_epoch) AS f (member, slot, epoch)
-         WHERE NOT EXISTS (
-                   SELECT FROM leases l
-                    WHERE l.log = p_log AND l.slot = f.slot AND l.epoch = f.epoch AND l.owner IS NOT NULL
-               );
+          LEFT JOIN LATERAL (
+                   SELECT l.epoch FROM leases l
+                    WHERE l.log = p_log AND l.slot = f.slot AND l.owner IS NOT NULL LIMIT 1
+               ) AS held ON true
+         WHERE held.epoch IS DISTINCT FROM f.epoch;
     END IF;
 
     IF cardinality(p_k_key) > 0 THEN

@@ -112,7 +112,7 @@ pub struct Fence {
 /// A committed append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Positions of its first and last event; they are consecutive.
+    /// Positions of its first and last event; they are consecutive. Without events: both where the log stood.
     pub first: Position,
     pub last: Position,
     pub recorded_at: DateTime<Utc>,

@@ -12,6 +12,7 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     fn log(&self) -> Log;
 
     /// Appends all or nothing; answers after the commit. Appends that wait at the same time share one commit.
+    /// Where several things stand in its way it hears of its lease first, then of a claim, a stream, a balance.
     /// The same `command_id` again answers what was written the first time, when its streams expect `Exact` versions.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
@@ -34,7 +35,8 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// Every account whose name begins with `prefix`, by name, after `after`, at most `limit`.
     async fn list_balances(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, i64)>, ReadError>;
 
-    /// Timers of these slots, soonest first, after (`due_at`, id) `after`, at most `limit`.
+    /// Timers of these slots, soonest first, after (`due_at`, id) `after`, at most `limit`; more only where the last ones share
+    /// (`due_at`, id), so that the next page leaves none out.
     async fn timers(
         &self,
         slots: &[Slot],

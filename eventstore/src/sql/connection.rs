@@ -33,10 +33,7 @@ impl AppendConnection {
         let connection = match self.open.take() {
             Some(connection) => connection,
             None => {
-                let (connection, backend) =
-                    tokio::time::timeout(CONNECT_TIMEOUT, open(&self.options)).await.map_err(|_| {
-                        Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting took too long"))
-                    })??;
+                let (connection, backend) = open(&self.options).await?;
                 self.backend = Some(backend);
                 connection
             }
@@ -72,9 +69,14 @@ impl AppendConnection {
     }
 }
 
+async fn open(options: &PgConnectOptions) -> Result<(PgConnection, Backend), Error> {
+    let late = |_| Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting took too long"));
+    tokio::time::timeout(CONNECT_TIMEOUT, connect(options)).await.map_err(late)?
+}
+
 /// The settings keep `append_batch` at one plan that is right at every size: look each key up in its index, without planning anew.
 /// A plan made while tables are still empty would read them from end to end long after they have grown.
-async fn open(options: &PgConnectOptions) -> Result<(PgConnection, Backend), Error> {
+async fn connect(options: &PgConnectOptions) -> Result<(PgConnection, Backend), Error> {
     let mut connection = PgConnection::connect_with(options).await?;
     sqlx::raw_sql(
         "SET default_transaction_isolation = 'read committed';

@@ -43,7 +43,7 @@ pub(super) async fn recall(
             Some((Expected::Any, _)) => true,
             None => false,
         });
-    Ok(fits.then(|| Appended {
+    Ok(fits.then_some(Appended {
         first: Position(first.position),
         last: Position(last.position),
         recorded_at: first.recorded_at,

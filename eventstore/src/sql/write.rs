@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// A call that takes longer counts as lost.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Looking for what was written is given up for this time.
+const RECALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(super) struct PgWriter {
@@ -24,6 +26,15 @@ pub(super) struct PgWriter {
 impl PgWriter {
     pub(super) fn new(pool: &PgPool, log: Log) -> PgWriter {
         PgWriter { log, connection: AppendConnection::new(pool) }
+    }
+
+    async fn find(&mut self, batch: &[&Prepared]) -> Result<Vec<Option<Appended>>, Error> {
+        let connection = self.connection.bury().await?;
+        let mut found = Vec::with_capacity(batch.len());
+        for prepared in batch {
+            found.push(recall(&mut *connection, self.log, prepared).await?);
+        }
+        Ok(found)
     }
 }
 
@@ -45,14 +56,11 @@ impl Writer for PgWriter {
     }
 
     async fn recall(&mut self, batch: &[&Prepared]) -> Result<Vec<Option<Appended>>, WriteError> {
-        let lost = |error: Error| WriteError::Lost(error.to_string());
-        let log = self.log;
-        let connection = self.connection.bury().await.map_err(lost)?;
-        let mut found = Vec::with_capacity(batch.len());
-        for prepared in batch {
-            found.push(recall(&mut *connection, log, prepared).await.map_err(lost)?);
+        match tokio::time::timeout(RECALL_TIMEOUT, self.find(batch)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(WriteError::Lost(error.to_string())),
+            Err(_) => Err(WriteError::Lost(format!("no answer for {} s", RECALL_TIMEOUT.as_secs()))),
         }
-        Ok(found)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A PostgreSQL for tests: private, temporary, gone with the test process, however that ends.
 //!
-//! `WAYBILL_TEST_DATABASE_URL` names a server to use instead (its user must be allowed to create databases). Each test gets a fresh
+//! `WAYBILL_TEST_DATABASE_URL` names a server to use instead (its user must be allowed to create databases, which are left there). Each test gets a fresh
 //! database with all migrations, copied from a template.
 mod server;
 
@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 const SETTING: &str = "WAYBILL_TEST_DATABASE_URL";
 
@@ -17,6 +18,8 @@ const SETTING: &str = "WAYBILL_TEST_DATABASE_URL";
 #[derive(Debug)]
 pub struct TestPostgres {
     url: String,
+    /// Several test processes may share one server.
+    template: String,
     made: AtomicU32,
     /// Stops when this process is gone.
     _server: Option<Server>,
@@ -53,17 +56,18 @@ impl TestPostgres {
                 (server.url(), Some(server))
             }
         };
-        let started = TestPostgres { url, made: AtomicU32::new(0), _server: server };
+        let template = format!("waybill_test_{}", Uuid::now_v7().simple());
+        let started = TestPostgres { url, template, made: AtomicU32::new(0), _server: server };
         started.make_template().await.map_err(|e| e.to_string())?;
         Ok(started)
     }
 
     async fn make_template(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let template = template();
+        let template = &self.template;
         let mut admin = PgConnection::connect(&self.url).await?;
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {template}"))).await?;
         admin.close().await?;
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.options(&template)?).await?;
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.options(template)?).await?;
         sql::migrate(&pool).await?;
         pool.close().await;
         Ok(())
@@ -85,9 +89,9 @@ impl TestPostgres {
     }
 
     async fn make_database(&self) -> Result<TestDatabase, sqlx::Error> {
-        let name = format!("{}_{}", template(), self.made.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}_{}", self.template, self.made.fetch_add(1, Ordering::Relaxed));
         let mut admin = PgConnection::connect(&self.url).await?;
-        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {}", template()))).await?;
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {}", self.template))).await?;
         admin.close().await?;
         let url = match self.url.rsplit_once('/') {
             Some((server, rest)) => {
@@ -115,9 +119,4 @@ impl TestDatabase {
             Err(why) => panic!("can't connect to {}: {why}", self.url),
         }
     }
-}
-
-/// By process, so that several test processes can share one server.
-fn template() -> String {
-    format!("waybill_test_{}", std::process::id())
 }

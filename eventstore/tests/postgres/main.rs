@@ -1,4 +1,5 @@
 //! The contract suites on PostgreSQL, and what only a database can do wrong.
+#![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
 use eventstore::sql::Options;
 use eventstore::testing::{TestDatabase, TestPostgres};
 use eventstore::{Log, PgEventStore};
