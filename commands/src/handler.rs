@@ -4,7 +4,9 @@
 //! another. One that changes nothing writes nothing, and so holds no claim: repeated, it decides the same again.
 use crate::history::{Change, CommitError, History, HistoryError};
 use domain::{Event, StreamKind};
-use eventstore::{AppendError, Appended, Claim, EventStore, Metadata, Position, ReadError, Refusal, TakenClaim, Version};
+use eventstore::{
+    AppendError, Appended, Claim, EventStore, Metadata, Position, ReadError, Refusal, TakenClaim, Version,
+};
 use std::time::Duration;
 use thiserror::Error;
 use uuid::Uuid;

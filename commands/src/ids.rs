@@ -27,8 +27,8 @@ mod tests {
     #[test]
     fn a_stream_s_id_follows_from_its_name_for_ever() {
         let stock = stock_stream_id("dev", &LocationCode::from("main"), &Sku::from("1095275"));
-        assert_eq!(stock.to_string(), "x");
+        assert_eq!(stock.to_string(), "stock-9c3cfa824de956929029e24f95aeadce");
         let location = location_stream_id("dev", &LocationCode::from("main"));
-        assert_eq!(location.to_string(), "location-IDHERE");
+        assert_eq!(location.to_string(), "location-2acce14c9e225575869d7e21b07f9d90");
     }
 }

@@ -136,7 +136,12 @@ impl Address {
 
 impl Note {
     /// Seals a note under the key of the customer that it is about; without one, under that of the shop's staff.
-    pub async fn seal(vault: &Vault, shop: &str, customer: Option<&str>, note: String) -> Result<(Uuid, VaultEntry), PersonalError> {
+    pub async fn seal(
+        vault: &Vault,
+        shop: &str,
+        customer: Option<&str>,
+        note: String,
+    ) -> Result<(Uuid, VaultEntry), PersonalError> {
         let person = vault.person(shop, customer.unwrap_or(STAFF)).await?;
         let id = Uuid::now_v7();
         Ok((id, vault.seal(&person, id, &serde_json::to_vec(&Note { note })?)?))

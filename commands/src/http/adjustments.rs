@@ -40,8 +40,7 @@ pub(super) async fn adjust(State(app): State<Arc<App>>, request: Request) -> Res
     let stock::Adjustment { reference: adjustment_ref, location, sku, delta, reason } = adjustment;
 
     let key = Claim { holder: adjustment_ref.clone(), ..call.claim(&app, &shop.id, key, &json) };
-    let reference =
-        Claim { scope: format!("adjustment_ref:{}", shop.id), key: adjustment_ref.clone(), ..key.clone() };
+    let reference = Claim { scope: format!("adjustment_ref:{}", shop.id), key: adjustment_ref.clone(), ..key.clone() };
     let guard = match app.in_flight.turn(&app, &key).await? {
         Turn::First(guard) => Some(guard),
         Turn::Repeat(_) => None,

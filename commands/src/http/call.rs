@@ -51,7 +51,11 @@ impl Call {
     }
 
     /// A call with a body: 401, 403, 413 and 415.
-    pub(crate) async fn with_body(app: &App, request: Request, operation: &Operation) -> Result<(Call, Bytes), Problem> {
+    pub(crate) async fn with_body(
+        app: &App,
+        request: Request,
+        operation: &Operation,
+    ) -> Result<(Call, Bytes), Problem> {
         let (call, body) = Call::enter(app, request, operation).await?;
         let bytes = call.body(body).await?;
         Ok((call, bytes))
@@ -98,7 +102,8 @@ impl Call {
     async fn body(&self, body: Body) -> Result<Bytes, Problem> {
         let bytes = tokio::time::timeout(BODY_TIMEOUT, read_body(&self.headers, body)).await;
         let bytes = bytes.map_err(|_| Problem::new(Code::Timeout, "the body took too long to arrive"))??;
-        let of = |name| self.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or("");
+        let of =
+            |name| self.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or("");
         let media_type = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim();
         // An empty body needs no type; whether it may be empty is for its reader to say.
         let untyped = bytes.is_empty() && media_type.is_empty();
@@ -173,7 +178,13 @@ impl Call {
         }
     }
 
-    pub(crate) fn metadata(&self, app: &App, correlation: Uuid, source: Source, occurred_at: DateTime<Utc>) -> Metadata {
+    pub(crate) fn metadata(
+        &self,
+        app: &App,
+        correlation: Uuid,
+        source: Source,
+        occurred_at: DateTime<Utc>,
+    ) -> Metadata {
         let kind = match self.key.role {
             Role::Shop => ActorKind::Shop,
             Role::Warehouse => ActorKind::Warehouse,

@@ -60,7 +60,8 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
     let metadata = call.metadata(&app, history.order.0, source, (app.clock)());
     let decide = |history: &History| {
         let shipped = history.fulfillment.shipment.has_left();
-        let events = Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id: Some(note_id), shipped })?;
+        let events =
+            Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id: Some(note_id), shipped })?;
         Ok::<Vec<Event>, Rejection>(events.into_iter().map(Event::from).collect())
     };
     let change = || Change { vault: vec![note.clone()], ..Change::default() };

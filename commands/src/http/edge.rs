@@ -60,9 +60,8 @@ fn record(method: &Method, route: &'static str, status: StatusCode, started: Ins
 fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let mut parts = headers.get(TRACEPARENT)?.to_str().ok()?.split('-');
     let (version, trace, parent, _flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let hex =
+        |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let sound = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(parent, 16);
     (sound && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
 }
@@ -86,7 +85,12 @@ mod tests {
         };
         let sound = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(read(sound).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-        for text in ["", "00-1-2-3", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "4bf92f3577b34da6a3ce929d0e0e4736"] {
+        for text in [
+            "",
+            "00-1-2-3",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -174,9 +174,8 @@ fn decide(history: &History, verb: Verb, report: &Report) -> Result<Vec<Event>, 
                 .collect(),
         },
     };
-    let events = Shipment::decide(shipment, command).map_err(|rejection| {
-        Box::new(Problem::not_allowed(rejection.to_string(), &supported(released)))
-    })?;
+    let events = Shipment::decide(shipment, command)
+        .map_err(|rejection| Box::new(Problem::not_allowed(rejection.to_string(), &supported(released))))?;
     Ok(events.into_iter().map(Event::from).collect())
 }
 

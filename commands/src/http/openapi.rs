@@ -16,11 +16,22 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Waybill", description = "Takes an order from a shop and sees it through. Queries are GraphQL's, at `/graphql`."),
+    info(
+        title = "Waybill",
+        description = "Takes an order from a shop and sees it through. Queries are GraphQL's, at `/graphql`."
+    ),
     paths(
-        super::orders::place, super::orders::find, super::orders::read, super::cancel::cancel, super::locations::set,
-        super::receipts::receive, super::adjustments::adjust, super::fulfillments::pick, super::fulfillments::pack,
-        super::fulfillments::ship, super::sagas::retry
+        super::orders::place,
+        super::orders::find,
+        super::orders::read,
+        super::cancel::cancel,
+        super::locations::set,
+        super::receipts::receive,
+        super::adjustments::adjust,
+        super::fulfillments::pick,
+        super::fulfillments::pack,
+        super::fulfillments::ship,
+        super::sagas::retry
     ),
     components(schemas(super::schema::Problem))
 )]
@@ -55,8 +66,25 @@ pub(crate) fn document() -> Value {
 /// Bodies that are read refuse what they don't know.
 fn close(schemas: &mut Value) {
     const READ: &[&str] = &[
-        "PlaceOrder", "Customer", "Address", "OrderLine", "Charge", "Promise", "Payment", "Client", "Reason", "SetLocation", "Receipt",
-        "ReceiptLine", "Adjustment", "Picked", "Packed", "Shipped", "LineQuantity", "PackedParcel", "Parcel",
+        "PlaceOrder",
+        "Customer",
+        "Address",
+        "OrderLine",
+        "Charge",
+        "Promise",
+        "Payment",
+        "Client",
+        "Reason",
+        "SetLocation",
+        "Receipt",
+        "ReceiptLine",
+        "Adjustment",
+        "Picked",
+        "Packed",
+        "Shipped",
+        "LineQuantity",
+        "PackedParcel",
+        "Parcel",
     ];
     for name in READ {
         schemas[name]["additionalProperties"] = json!(false);

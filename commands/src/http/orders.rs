@@ -89,7 +89,13 @@ pub(super) async fn place(State(app): State<Arc<App>>, request: Request) -> Resu
     store(&app, &call, asked, placement, source).await
 }
 
-async fn store(app: &App, call: &Call, asked: Asked, placement: Placement, source: Source) -> Result<Response, Problem> {
+async fn store(
+    app: &App,
+    call: &Call,
+    asked: Asked,
+    placement: Placement,
+    source: Source,
+) -> Result<Response, Problem> {
     let guard = match app.in_flight.turn(app, &asked.idempotency).await? {
         Turn::First(guard) => guard,
         Turn::Repeat(taken) if repeats(&taken, &asked.idempotency) => return replay(app, &asked, taken).await,
@@ -110,7 +116,8 @@ async fn store(app: &App, call: &Call, asked: Asked, placement: Placement, sourc
     });
     let metadata = call.metadata(app, asked.order.0, source, placed.placed_at);
     let (command_id, trace_id) = (metadata.command_id, metadata.trace_id.clone());
-    let events = Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
+    let events =
+        Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
     let events: Vec<Event> = events.into_iter().map(Event::from).collect();
 
     let wait = Wait::begin(app, asked.order, asked.wait);
@@ -178,7 +185,12 @@ async fn replay(app: &App, asked: &Asked, first: TakenClaim) -> Result<Response,
 }
 
 /// Position and version are those of the placing, however far the order has come: the same whenever it is asked again.
-fn placed_answer(asked: &Asked, order: OrderId, position: Position, standing: Option<Standing>) -> Result<Response, Problem> {
+fn placed_answer(
+    asked: &Asked,
+    order: OrderId,
+    position: Position,
+    standing: Option<Standing>,
+) -> Result<Response, Problem> {
     let shown = standing.as_ref().is_some_and(|standing| standing.shown);
     let body = OrderBody {
         order_id: order,

@@ -97,7 +97,10 @@ impl Problem {
     }
 
     pub(crate) fn key_reused() -> Problem {
-        Problem::new(Code::KeyReused, "this Idempotency-Key was used with another body; take a new key for a new request")
+        Problem::new(
+            Code::KeyReused,
+            "this Idempotency-Key was used with another body; take a new key for a new request",
+        )
     }
 
     pub(crate) fn in_flight() -> Problem {
@@ -203,9 +206,10 @@ impl From<AppendError> for Problem {
                 let detail = "whether it was written is not known: ask again with the same Idempotency-Key, which does it at most once";
                 Problem::unavailable(detail, error)
             }
-            AppendError::Conflict { .. } | AppendError::Fenced { .. } => {
-                Problem::unavailable("others were faster, again and again; try again with the same Idempotency-Key", error)
-            }
+            AppendError::Conflict { .. } | AppendError::Fenced { .. } => Problem::unavailable(
+                "others were faster, again and again; try again with the same Idempotency-Key",
+                error,
+            ),
             AppendError::Refused(Refusal::BelowFloor { balance, delta, .. }) => {
                 Problem::not_allowed(format!("only {balance} are free; {delta} would take what is reserved"), &[])
             }

@@ -62,8 +62,7 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request) -> Re
     let ((receipt, shop), key) = faults.into_result(receipt.zip(shop).zip(key)).map_err(Problem::invalid)?;
 
     let key = Claim { holder: receipt.reference.clone(), ..call.claim(&app, &shop.id, key, &json) };
-    let reference =
-        Claim { scope: format!("receipt_ref:{}", shop.id), key: receipt.reference.clone(), ..key.clone() };
+    let reference = Claim { scope: format!("receipt_ref:{}", shop.id), key: receipt.reference.clone(), ..key.clone() };
     // A repeat that waited finds by itself what the first has left.
     let guard = match app.in_flight.turn(&app, &key).await? {
         Turn::First(guard) => Some(guard),

@@ -74,11 +74,8 @@ pub(super) async fn retry(State(app): State<Arc<App>>, request: Request) -> Resu
     let (note_id, note) = Note::seal(&app.vault, &history.shop, None, reason).await?;
     let now = (app.clock)();
     let metadata = call.metadata(&app, history.order.0, source, now);
-    let timer = TimerChange::Set {
-        stream: history.stream(StreamKind::Order),
-        name: Cow::Borrowed(SAGA_TIMER),
-        due_at: now,
-    };
+    let timer =
+        TimerChange::Set { stream: history.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER), due_at: now };
     let change = || Change { vault: vec![note.clone()], timers: vec![timer.clone()], ..Change::default() };
     let decide = |history: &History| -> Result<Vec<Event>, &'static str> {
         let event = history.fulfillment.request_retry(Some(note_id));

@@ -99,7 +99,9 @@ impl Wait {
         match subscription.ended(None, self.until).await {
             Waited::Ended(Some(view)) => Ok(Standing::seen(view)),
             Waited::Closing(view) => Ok(Standing { cut_short: true, ..view.map_or(placed, Standing::seen) }),
-            Waited::Ended(None) | Waited::TimedOut => Ok(History::load(&*app.store, order).await?.map_or(placed, |h| Standing::of(&h))),
+            Waited::Ended(None) | Waited::TimedOut => {
+                Ok(History::load(&*app.store, order).await?.map_or(placed, |h| Standing::of(&h)))
+            }
         }
     }
 
@@ -119,7 +121,12 @@ impl Wait {
 }
 
 /// The order's history, if the caller may see it; else there is no such order.
-pub(crate) async fn visible(app: &App, call: &super::call::Call, order: Option<OrderId>, what: &'static str) -> Result<History, Problem> {
+pub(crate) async fn visible(
+    app: &App,
+    call: &super::call::Call,
+    order: Option<OrderId>,
+    what: &'static str,
+) -> Result<History, Problem> {
     let order = order.ok_or_else(|| Problem::not_found(what))?;
     super::call::note_order(order);
     let history = History::load(&*app.store, order).await?;

@@ -101,7 +101,9 @@ fn read_parcels(value: Value<'_>, known: &'static [&'static str]) -> Option<Vec<
     let items = value.list(1..=MAX_PARCELS)?;
     let parcels = items.iter().enumerate().map(|(n, json)| {
         let parcel = Value { json, place: value.place.item(n), faults: value.faults }.object(known)?;
-        let text = |name| if known.contains(&name) { parcel.optional(name, |v| v.text(SHORT).map(str::to_owned)) } else { None };
+        let text = |name| {
+            if known.contains(&name) { parcel.optional(name, |v| v.text(SHORT).map(str::to_owned)) } else { None }
+        };
         Some(ReportedParcel {
             weight_grams: parcel.optional("weight_grams", |value| value.integer(1..=MAX_GRAMS)),
             carrier: text("carrier"),

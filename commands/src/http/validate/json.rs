@@ -212,7 +212,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_malformed() {
-        for body in [b"".as_slice(), b"{", b"{\"a\":}", b"{} {}", b"\"\xff\"", b"nul", b"\xef\xbb\xbf{}", b"'a'", b"[1,]"] {
+        for body in
+            [b"".as_slice(), b"{", b"{\"a\":}", b"{} {}", b"\"\xff\"", b"nul", b"\xef\xbb\xbf{}", b"'a'", b"[1,]"]
+        {
             assert!(matches!(Json::parse(body), Err(NotTaken::Malformed(_))), "{body:?}");
         }
     }

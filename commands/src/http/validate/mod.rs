@@ -6,6 +6,8 @@ pub(crate) mod fulfillment;
 pub(crate) mod json;
 pub(crate) mod money;
 pub(crate) mod order;
+#[cfg(test)]
+mod order_tests;
 pub(crate) mod query;
 pub(crate) mod reader;
 pub(crate) mod stock;

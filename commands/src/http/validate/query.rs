@@ -14,7 +14,9 @@ impl Query {
         match uri.query() {
             None | Some("") => Query::default(),
             // Every text is a list of pairs to this parser; should it ever fail, the whole is one unknown parameter.
-            Some(text) => Query(AxumQuery::try_from_uri(uri).map_or_else(|_| vec![(text.to_owned(), String::new())], |q| q.0)),
+            Some(text) => {
+                Query(AxumQuery::try_from_uri(uri).map_or_else(|_| vec![(text.to_owned(), String::new())], |q| q.0))
+            }
         }
     }
 

@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn every_fault_of_a_receipt_is_told_at_once() {
         assert_eq!(
-            faults_of(receipt, r#"{"location":"east","lines":[{"sku":"a","quantity":0},{"quantity":1.5},7],"lot":"x"}"#),
+            faults_of(
+                receipt,
+                r#"{"location":"east","lines":[{"sku":"a","quantity":0},{"quantity":1.5},7],"lot":"x"}"#
+            ),
             [
                 "/lot unknown_field",
                 "/ref required",
@@ -111,7 +114,9 @@ mod tests {
             ]
         );
         assert_eq!(faults_of(receipt, r#"{"ref":"r","location":"main","lines":[]}"#), ["/lines too_short"]);
-        assert!(faults_of(receipt, r#"{"ref":"r","location":"main","lines":[{"sku":"a","quantity":19223727}]}"#).is_empty());
+        assert!(
+            faults_of(receipt, r#"{"ref":"r","location":"main","lines":[{"sku":"a","quantity":19223727}]}"#).is_empty()
+        );
     }
 
     #[test]

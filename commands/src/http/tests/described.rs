@@ -1,0 +1,89 @@
+//! OpenAPI says what is served: every route, every status, every field.
+use super::super::{
+    openapi::document,
+    operations::OPERATIONS,
+    validate::{fulfillment, order, stock},
+};
+use super::{TestApp, request};
+use axum::body::Body;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+#[tokio::test]
+async fn every_route_is_served_and_described_with_all_its_answers() {
+    let app = TestApp::new().await;
+    let document = document();
+    for operation in OPERATIONS {
+        let path = operation.path.replace("{id}", "x").replace("{code}", "main");
+        let answer = app.send(request(operation.method.clone(), "none", &path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.code(), "unauthenticated", "{} {path} is served", operation.method);
+
+        let described = &document["paths"][operation.path][operation.method.as_str().to_ascii_lowercase()];
+        assert!(described["operationId"].is_string(), "{} {}", operation.method, operation.path);
+        assert!(described["responses"].as_object().unwrap().keys().any(|status| status.starts_with('2')));
+        for code in operation.codes() {
+            let answer = &described["responses"][code.status().as_str()]["content"]["application/problem+json"];
+            assert!(
+                answer["examples"][code.name()].is_object(),
+                "{} {}: {}",
+                operation.method,
+                operation.path,
+                code.name()
+            );
+        }
+        assert!(described["security"].is_array());
+    }
+    let paths = document["paths"].as_object().unwrap();
+    let described: usize = paths.values().map(|path| path.as_object().unwrap().len()).sum();
+    assert_eq!(described, OPERATIONS.len(), "nothing is described that is not served");
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn look(value: &Value, document: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    let found = document.pointer(reference.trim_start_matches('#'));
+                    assert!(found.is_some(), "{reference}");
+                }
+                fields.values().for_each(|value| look(value, document));
+            }
+            Value::Array(items) => items.iter().for_each(|value| look(value, document)),
+            _ => {}
+        }
+    }
+    let document = document();
+    look(&document, &document);
+}
+
+#[test]
+fn a_body_s_schema_names_the_fields_that_are_read_and_no_others() {
+    let document = document();
+    let tables: [(&str, &[&str]); 18] = [
+        ("PlaceOrder", order::ORDER_FIELDS),
+        ("Customer", order::CUSTOMER_FIELDS),
+        ("Address", order::ADDRESS_FIELDS),
+        ("OrderLine", order::LINE_FIELDS),
+        ("Charge", order::CHARGE_FIELDS),
+        ("Promise", order::PROMISE_FIELDS),
+        ("Payment", order::PAYMENT_FIELDS),
+        ("Client", order::CLIENT_FIELDS),
+        ("Reason", super::super::validate::REASON_FIELDS),
+        ("SetLocation", stock::LOCATION_FIELDS),
+        ("Receipt", stock::RECEIPT_FIELDS),
+        ("ReceiptLine", stock::RECEIPT_LINE_FIELDS),
+        ("Adjustment", stock::ADJUSTMENT_FIELDS),
+        ("Picked", fulfillment::PICK_FIELDS),
+        ("Packed", fulfillment::PACK_FIELDS),
+        ("Shipped", fulfillment::SHIP_FIELDS),
+        ("LineQuantity", fulfillment::LINE_FIELDS),
+        ("Parcel", fulfillment::PARCEL_FIELDS),
+    ];
+    for (name, read) in tables {
+        let schema = &document["components"]["schemas"][name];
+        let described: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(described, read.iter().copied().collect(), "{name}");
+        assert_eq!(schema["additionalProperties"], false, "{name}");
+    }
+}
