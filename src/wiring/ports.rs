@@ -6,7 +6,7 @@ use commands::{
     personal::{PersonalData, ShopDefaults},
 };
 use domain::{LocationCode, OrderId, location::LocationMode, order::OrderPlaced};
-use eventstore::{Position, Shops, Vault};
+use eventstore::{Position, RecordedEvent, Shops, Vault};
 use sagas::{Cause, LocationError, Locations, RunnerHandle, SecretError, Secrets, ShipTo};
 use std::sync::Arc;
 
@@ -62,6 +62,12 @@ pub(super) struct Modes(pub(super) Arc<LocationModes>);
 impl Locations for Modes {
     async fn mode(&self, shop: &str, code: &LocationCode) -> Result<LocationMode, LocationError> {
         self.0.mode(shop, code).await.map_err(|error| LocationError(error.to_string()))
+    }
+
+    fn observe(&self, event: &RecordedEvent) {
+        if let Err(error) = self.0.observe(event) {
+            tracing::error!(%error, "a location's event can't be read");
+        }
     }
 }
 

@@ -140,3 +140,67 @@ async fn a_cancel_and_then_a_death_at_any_two_points_end_clean() {
         }
     }
 }
+
+/// Where an order's way first leads to the payment provider: one append, each with a point before and after, lies behind it.
+const BEFORE_AUTHORIZING: usize = 2;
+const AFTER_AUTHORIZING: usize = 3;
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_kept_though_a_cancel_came_before_it_was_written_down() {
+    let world = World::new(4000);
+    world.stock("a", 2).await;
+    let order = world.place("tok_ok", &[("a", 1)]).await.order;
+    let there = world.clone();
+    at(&world, AFTER_AUTHORIZING, move || {
+        let there = there.clone();
+        async move { assert!(there.cancel(order).await) }
+    });
+    let runner = world.run();
+    world.settle(MINUTE).await;
+    let types = world.types(order).await;
+    assert!(types.iter().any(|name| name == "PaymentAuthorized"), "{types:?}");
+    world.check().await;
+    runner.stop().await;
+    *world.faults.at_point.lock().unwrap() = None;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_older_than_its_provider_keeps_it_is_never_sent_again_only_asked_about() {
+    for (point, completes) in [(BEFORE_AUTHORIZING, false), (AFTER_AUTHORIZING, true)] {
+        let asked = point + 2;
+        let world = World::new(4001);
+        *world.faults.key_lifetime.lock().unwrap() = Some(60 * MINUTE);
+        world.stock("a", 2).await;
+        let order = world.place("tok_ok", &[("a", 1)]).await.order;
+        let dead = Arc::new(Notify::new());
+        let tell = Arc::clone(&dead);
+        at(&world, point, move || {
+            tell.notify_one();
+            std::future::pending()
+        });
+        let first = world.run();
+        dead.notified().await;
+        first.handle.crash();
+        tokio::time::sleep(120 * MINUTE).await;
+        // The store's clock does not jump with ours: to it what follows is as old as the order. So keys live on once it was asked.
+        let there = world.clone();
+        at(&world, asked, move || {
+            *there.faults.key_lifetime.lock().unwrap() = None;
+            std::future::ready(())
+        });
+        let second = world.run();
+        world.settle(10 * MINUTE).await;
+        let state = world.history(order).await.fulfillment;
+        if completes {
+            assert!(state.is_completed(), "its provider still knew it");
+        } else {
+            assert_eq!(state.status_reason(), Some("outcome_unknown"));
+            assert!(world.cancel(order).await);
+            tokio::time::sleep(MINUTE).await;
+            assert_eq!(world.history(order).await.fulfillment.status(), OrderStatus::Cancelled);
+        }
+        world.check().await;
+        second.stop().await;
+        *world.faults.at_point.lock().unwrap() = None;
+    }
+}

@@ -37,6 +37,8 @@ pub(super) struct Faults {
     pub(super) rate: Mutex<f64>,
     points: AtomicUsize,
     pub(super) at_point: Mutex<Option<AtPoint>>,
+    /// How long the payment provider keeps a key.
+    pub(super) key_lifetime: Mutex<Option<Duration>>,
     pub(super) calls: AtomicUsize,
     pub(super) queries: AtomicUsize,
     pub(super) appends: AtomicUsize,
@@ -68,6 +70,7 @@ impl Faults {
             rate: Mutex::new(0.0),
             points: AtomicUsize::new(0),
             at_point: Mutex::new(None),
+            key_lifetime: Mutex::new(None),
             calls: AtomicUsize::new(0),
             queries: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
@@ -154,7 +157,7 @@ macro_rules! through {
 #[async_trait]
 impl PaymentPort for FaultyPayment {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        *self.1.key_lifetime.lock().unwrap()
     }
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
         through!(self, request, authorize)

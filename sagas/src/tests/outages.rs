@@ -24,14 +24,14 @@ async fn a_provider_down_for_a_minute_loses_no_order_and_is_not_stormed() {
     let status = runner.handle.status();
     assert_eq!(status.not_answering, ["payment"]);
     assert!(status.active < 20 && status.waiting_for_payment > 550, "{status:?}");
-    for order in world.orders.lock().unwrap().clone() {
+    for order in world.orders() {
         let state = world.history(order).await.fulfillment.saga_state();
         assert_eq!(state, SagaState::Waiting, "seen to wait: {:?}", world.types(order).await);
     }
     world.payment.control(Mode::Ok);
     let took = world.settle(10 * MINUTE).await;
     assert!(took < 15 * SECOND, "{took:?}");
-    for order in world.orders.lock().unwrap().clone() {
+    for order in world.orders() {
         assert!(world.history(order).await.fulfillment.is_completed());
     }
     let calls = world.faults.calls.load(Ordering::SeqCst) - during;

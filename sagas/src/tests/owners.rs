@@ -124,7 +124,7 @@ async fn one_that_stops_lets_its_calls_finish_and_hands_over_at_once() {
     let start = Instant::now();
     first.stop().await;
     assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
-    for order in world.orders.lock().unwrap().clone() {
+    for order in world.orders() {
         assert_eq!(world.types(order).await.last().unwrap(), "FulfillmentReleased", "its call's answer is kept");
     }
     let second = world.run();

@@ -27,7 +27,7 @@ async fn a_shipment_is_heard_of_though_it_comes_the_moment_the_saga_begins_to_wa
     }
     futures_util::future::join_all(staff).await.into_iter().for_each(|done| done.unwrap());
     let start = Instant::now();
-    for order in world.orders.lock().unwrap().clone() {
+    for order in world.orders() {
         while !world.history(order).await.fulfillment.has_ended() {
             assert!(start.elapsed() < Duration::from_secs(10), "{:?}", world.types(order).await);
             sleep(Duration::from_millis(5)).await;

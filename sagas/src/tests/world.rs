@@ -42,7 +42,7 @@ pub(super) struct World {
     secrets: Arc<Tokens>,
     pub(super) mode: Arc<Mutex<LocationMode>>,
     clock: Arc<VirtualClock>,
-    pub(super) orders: Arc<Mutex<Vec<OrderId>>>,
+    orders: Arc<Mutex<Vec<OrderId>>>,
     received: Arc<Mutex<BTreeMap<String, i64>>>,
 }
 
@@ -104,6 +104,11 @@ impl World {
 
     pub(super) fn inner(&self) -> &dyn EventStore {
         &*self.store.inner
+    }
+
+    /// All that were placed.
+    pub(super) fn orders(&self) -> Vec<OrderId> {
+        self.orders.lock().unwrap().clone()
     }
 
     pub(super) fn config(&self) -> RunnerConfig {
@@ -271,7 +276,7 @@ impl World {
         let start = Instant::now();
         loop {
             let mut open = vec![];
-            for order in self.orders.lock().unwrap().clone() {
+            for order in self.orders() {
                 let history = self.history(order).await;
                 if !matches!(history.fulfillment.next(order), Next::Ended | Next::Wait(_)) {
                     open.push(order);
@@ -303,7 +308,7 @@ impl World {
             *sum = (sum.0 + 1, entry.amount);
         }
         let mut balances = self.received.lock().unwrap().clone();
-        for order in self.orders.lock().unwrap().clone() {
+        for order in self.orders() {
             let (history, types) = (self.history(order).await, self.types(order).await);
             let state = &history.fulfillment;
             let count = |kind| acted.get(&(order.to_string(), kind)).map_or(0, |(count, _)| *count);
