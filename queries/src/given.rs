@@ -8,14 +8,15 @@ use domain::{
     Amount, Currency, Event, LocationCode, OrderId,
     fulfillment::{Context, Fulfillment, Next, Reply},
     location::LocationMode,
-    order::{CancelRequested, Charge, ChargeKind, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod, Shortage},
+    order::{
+        CancelRequested, Charge, ChargeKind, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod, Shortage,
+    },
     shipment::Label,
     stock::{StockAdjusted, StockReceived},
 };
 use eventstore::{
     Actor, ActorKind, Append, EventStore, Expected, MemoryEventStore, Metadata, NewEvent, Position, Role, Source,
-    StreamAppend, StreamId,
-    testing::TestPostgres,
+    StreamAppend, StreamId, testing::TestPostgres,
 };
 use std::{
     collections::BTreeMap,
@@ -191,7 +192,8 @@ impl Given {
         for (rank, event) in events.iter().enumerate() {
             let kind = event.stream_kind().name();
             let stream = StreamId::new(id, kind);
-            let stream = streams.entry(kind).or_insert(StreamAppend { stream, expected: Expected::Any, events: vec![] });
+            let stream =
+                streams.entry(kind).or_insert(StreamAppend { stream, expected: Expected::Any, events: vec![] });
             stream.events.push(NewEvent {
                 event_type: event.event_type().into(),
                 schema_version: event.schema_version(),

@@ -27,7 +27,12 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Problem {
         Problem { status, code, title, detail: detail.into() }
     }
 
@@ -132,8 +137,7 @@ pub(super) async fn edge(request: Request, next: Next) -> Response {
         Method::POST => "POST",
         _ => "other",
     };
-    let labels =
-        [("method", method.to_owned()), ("route", route), ("status", response.status().as_str().to_owned())];
+    let labels = [("method", method.to_owned()), ("route", route), ("status", response.status().as_str().to_owned())];
     metrics::histogram!("waybill_http_request_seconds", &labels).record(started.elapsed());
     response
 }

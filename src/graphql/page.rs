@@ -53,9 +53,8 @@ fn insert(response: &mut Response, name: HeaderName, value: HeaderValue) {
 }
 
 pub(super) async fn index(headers: HeaderMap) -> Response {
-    static INDEX: LazyLock<Asset> = LazyLock::new(|| {
-        Asset::new("text/html; charset=utf-8", include_bytes!("../../web/graphiql/index.html"))
-    });
+    static INDEX: LazyLock<Asset> =
+        LazyLock::new(|| Asset::new("text/html; charset=utf-8", include_bytes!("../../web/graphiql/index.html")));
     INDEX.serve(&headers)
 }
 
@@ -67,9 +66,8 @@ pub(super) async fn script(headers: HeaderMap) -> Response {
 }
 
 pub(super) async fn style(headers: HeaderMap) -> Response {
-    static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-        Asset::new("text/css; charset=utf-8", include_bytes!("../../web/graphiql/dist/graphiql.css"))
-    });
+    static STYLE: LazyLock<Asset> =
+        LazyLock::new(|| Asset::new("text/css; charset=utf-8", include_bytes!("../../web/graphiql/dist/graphiql.css")));
     STYLE.serve(&headers)
 }
 

@@ -40,7 +40,8 @@ impl Server {
 
     /// The read model has come so far.
     async fn applies(&self, position: i64) {
-        let insert = "INSERT INTO read.projections (name, version, log, incarnation, position) VALUES ('read', 1, 0, 1, $1)
+        let insert =
+            "INSERT INTO read.projections (name, version, log, incarnation, position) VALUES ('read', 1, 0, 1, $1)
             ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position";
         sqlx::query(insert).bind(position).execute(&self.pool).await.unwrap();
         self.applied.send_replace(Position(position));

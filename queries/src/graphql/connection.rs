@@ -6,7 +6,9 @@ use super::{
 use crate::sql::list::{self, FulfillmentFilter, OrderFilter, SagaFilter, Slice, StockFilter};
 use async_graphql::{
     Context, Object, OutputType, Result,
-    connection::{Connection, ConnectionNameType, DefaultConnectionName, DefaultEdgeName, Edge, EdgeNameType, EmptyFields},
+    connection::{
+        Connection, ConnectionNameType, DefaultConnectionName, DefaultEdgeName, Edge, EdgeNameType, EmptyFields,
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
@@ -92,8 +94,7 @@ where
     let limit = usize::try_from(slice.limit).unwrap_or(0);
     let more = rows.len() > limit;
     // The row that an outer cursor names lies there itself.
-    let (previous, next) =
-        if slice.backward { (more, slice.before.is_some()) } else { (slice.after.is_some(), more) };
+    let (previous, next) = if slice.backward { (more, slice.before.is_some()) } else { (slice.after.is_some(), more) };
     let mut page = Connection::with_additional_fields(previous, next, total);
     for row in rows.into_iter().take(limit) {
         page.edges.push(Edge::new(encode(list, &key(&row))?, node(row)));

@@ -8,6 +8,7 @@ mod fulfillment;
 mod loaders;
 mod node;
 mod order;
+mod orders;
 mod saga;
 mod scalars;
 mod snapshot;
@@ -29,7 +30,8 @@ use eventstore::Position;
 use fulfillment::{FulfillmentConnection, FulfillmentWhere};
 use loaders::Loaders;
 use node::Node;
-use order::{Order, OrderConnection, OrderOrder, OrderWhere};
+use order::Order;
+use orders::{OrderConnection, OrderOrder, OrderWhere};
 use saga::{SagaConnection, SagaWhere};
 use snapshot::Snapshot;
 use sqlx::PgPool;
@@ -107,7 +109,7 @@ impl Query {
         #[graphql(name = "ref")] order_ref: Option<String>,
         shop: Option<ID>,
     ) -> Result<Option<Order>> {
-        order::one(ctx, id, order_ref, shop).await
+        orders::one(ctx, id, order_ref, shop).await
     }
 
     /// Orders, the newest first unless said otherwise.
@@ -124,7 +126,7 @@ impl Query {
         before: Option<String>,
     ) -> Result<OrderConnection> {
         let order_by = order_by.unwrap_or(OrderOrder::PlacedAtDesc);
-        order::list(ctx, filter, order_by, connection::Arguments { first, after, last, before }).await
+        orders::list(ctx, filter, order_by, connection::Arguments { first, after, last, before }).await
     }
 
     /// Goods released to a warehouse, the oldest first.

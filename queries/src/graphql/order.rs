@@ -1,32 +1,18 @@
-//! Orders: the type, the look-up of one and the list.
+//! An order and all that hangs on it.
 use super::{
-    connection::{Arguments, Page, Total, cost, page},
-    error::{bad_input, corrupt, database, shared, text},
+    connection::{Arguments, cost},
+    error::{corrupt, shared},
     fulfillment::Fulfillment,
     loaders::{FulfillmentsOf, Loaders, OrderById, SagaOf},
     saga::Saga,
     scalars::{DateTime, Decimal, Position},
-    snapshot::Snapshot,
     timeline::{self, TimelineConnection},
-    viewer::{sees, shops},
+    viewer::sees,
 };
-use crate::{
-    projections::orders::Progress,
-    sql::{
-        list::{self, OrderFilter, OrderKey},
-        read::{self, OrderRecord},
-    },
-};
-use async_graphql::{
-    Context, Enum, Error, ErrorExtensions, ID, InputObject, Object, Result, SimpleObject, Value, dataloader::DataLoader,
-};
+use crate::{projections::orders::Progress, sql::read::OrderRecord};
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, dataloader::DataLoader};
 use domain::OrderId;
 use std::sync::Arc;
-
-pub(super) type OrderConnection = Page<Order>;
-
-/// How many orders of an ambiguous ref are named.
-const MAX_CANDIDATES: i64 = 20;
 
 /// Where an order stands, in a word.
 #[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
@@ -78,66 +64,6 @@ pub(super) enum FulfillmentStatus {
     Unfulfilled,
     Partial,
     Fulfilled,
-}
-
-/// By what a list of orders is sorted.
-#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
-pub(super) enum OrderOrder {
-    PlacedAtAsc,
-    PlacedAtDesc,
-    UpdatedAtAsc,
-    UpdatedAtDesc,
-}
-
-impl OrderOrder {
-    /// The column, whether it descends, and the name that cursors carry.
-    fn key(self) -> (OrderKey, bool, &'static str) {
-        match self {
-            OrderOrder::PlacedAtAsc => (OrderKey::PlacedAt, false, "orders/placed"),
-            OrderOrder::PlacedAtDesc => (OrderKey::PlacedAt, true, "orders/-placed"),
-            OrderOrder::UpdatedAtAsc => (OrderKey::UpdatedAt, false, "orders/updated"),
-            OrderOrder::UpdatedAtDesc => (OrderKey::UpdatedAt, true, "orders/-updated"),
-        }
-    }
-}
-
-/// A span of time; either end may be open.
-#[derive(Debug, InputObject)]
-pub(super) struct TimeRange {
-    /// Inclusive.
-    from: Option<DateTime>,
-    /// Exclusive.
-    to: Option<DateTime>,
-}
-
-/// Which orders: all that is given must hold.
-#[derive(Debug, Default, InputObject)]
-pub(super) struct OrderWhere {
-    status: Option<OrderStatus>,
-    status_in: Option<Vec<OrderStatus>>,
-    #[graphql(name = "ref")]
-    order_ref: Option<String>,
-    customer_ref: Option<String>,
-    shop: Option<ID>,
-    /// In one of the order's lines.
-    sku: Option<String>,
-    placed_at: Option<TimeRange>,
-}
-
-impl OrderWhere {
-    fn filter(self, ctx: &Context<'_>) -> Result<OrderFilter> {
-        let placed_at = self.placed_at.unwrap_or(TimeRange { from: None, to: None });
-        Ok(OrderFilter {
-            shops: shops(ctx, text("shop", self.shop.map(|id| id.0))?.as_deref())?,
-            status: self.status.map(status_name),
-            status_in: self.status_in.map(|any| any.into_iter().map(status_name).collect()),
-            order_ref: text("ref", self.order_ref)?,
-            customer_ref: text("customerRef", self.customer_ref)?,
-            sku: text("sku", self.sku)?,
-            placed_from: placed_at.from.map(|at| at.0),
-            placed_to: placed_at.to.map(|at| at.0),
-        })
-    }
 }
 
 pub(super) struct Order(pub(super) Arc<OrderRecord>);
@@ -243,15 +169,16 @@ impl Order {
 
     async fn lines(&self) -> Vec<OrderLine> {
         let progress = self.0.progress.0.iter().copied().chain(std::iter::repeat(Progress::default()));
-        let lines = self.0.lines.0.iter().zip(progress).map(|(line, Progress(reserved, shipped, cancelled))| OrderLine {
-            id: line.id.clone().into(),
-            sku: line.sku.clone(),
-            quantity: line.quantity,
-            line_total: self.decimal(line.line_total),
-            reserved,
-            shipped,
-            cancelled,
-        });
+        let lines =
+            self.0.lines.0.iter().zip(progress).map(|(line, Progress(reserved, shipped, cancelled))| OrderLine {
+                id: line.id.clone().into(),
+                sku: line.sku.clone(),
+                quantity: line.quantity,
+                line_total: self.decimal(line.line_total),
+                reserved,
+                shipped,
+                cancelled,
+            });
         lines.collect()
     }
 
@@ -298,7 +225,8 @@ impl Order {
     /// The goods by location, once they are released to a warehouse.
     #[graphql(complexity = "1 + 2 * child_complexity")]
     async fn fulfillments(&self, ctx: &Context<'_>) -> Result<Vec<Fulfillment>> {
-        let found = ctx.data::<DataLoader<Loaders>>()?.load_one(FulfillmentsOf(self.0.order_id)).await.map_err(shared)?;
+        let found =
+            ctx.data::<DataLoader<Loaders>>()?.load_one(FulfillmentsOf(self.0.order_id)).await.map_err(shared)?;
         Ok(found.unwrap_or_default().into_iter().map(Fulfillment).collect())
     }
 
@@ -347,70 +275,6 @@ pub(super) async fn by_id(ctx: &Context<'_>, id: OrderId) -> Result<Option<Order
     }
 }
 
-pub(super) async fn one(
-    ctx: &Context<'_>,
-    id: Option<ID>,
-    order_ref: Option<String>,
-    shop: Option<ID>,
-) -> Result<Option<Order>> {
-    match (id, text("ref", order_ref)?) {
-        (Some(id), None) => {
-            let Ok(id) = id.parse() else { return Ok(None) };
-            let order = by_id(ctx, id).await?;
-            Ok(order.filter(|order| shop.is_none_or(|shop| shop.0 == order.0.shop)))
-        }
-        (None, Some(order_ref)) => by_ref(ctx, &order_ref, text("shop", shop.map(|id| id.0))?).await,
-        (None, None) => Err(bad_input("say which order: id or ref")),
-        (Some(_), Some(_)) => Err(bad_input("id and ref can't both be given")),
-    }
-}
-
-async fn by_ref(ctx: &Context<'_>, order_ref: &str, shop: Option<String>) -> Result<Option<Order>> {
-    let shops = shops(ctx, shop.as_deref())?;
-    let Some(all_one) = shops.windows(2).all(|pair| pair[0] == pair[1]).then(|| shops.first()) else { return Ok(None) };
-    let found = {
-        let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
-        let found = read::orders_by_ref(&mut conn, order_ref, all_one.map(String::as_str), MAX_CANDIDATES).await;
-        found.map_err(|error| database(&error))?
-    };
-    match &found[..] {
-        [] => Ok(None),
-        [(id, _)] => by_id(ctx, OrderId(*id)).await,
-        candidates => Err(ambiguous(order_ref, candidates)),
-    }
-}
-
-fn ambiguous(order_ref: &str, candidates: &[(uuid::Uuid, String)]) -> Error {
-    let candidate = |(id, shop): &(uuid::Uuid, String)| {
-        let fields = [("id", OrderId(*id).to_string()), ("shop", shop.clone())];
-        Value::Object(fields.map(|(name, value)| (async_graphql::Name::new(name), Value::String(value))).into_iter().collect())
-    };
-    Error::new(format!("several shops have an order of the ref {order_ref}: name the shop too")).extend_with(|_, e| {
-        e.set("code", "AMBIGUOUS_REF");
-        e.set("candidates", Value::List(candidates.iter().map(candidate).collect()));
-    })
-}
-
-pub(super) async fn list(
-    ctx: &Context<'_>,
-    filter: Option<OrderWhere>,
-    order_by: OrderOrder,
-    arguments: Arguments,
-) -> Result<OrderConnection> {
-    let filter = filter.unwrap_or_default().filter(ctx)?;
-    let (key, descending, name) = order_by.key();
-    let slice = arguments.slice(name)?;
-    let rows = {
-        let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
-        list::orders(&mut conn, (key, descending), &filter, &slice).await.map_err(|error| database(&error))?
-    };
-    let of = |row: &OrderRecord| match key {
-        OrderKey::PlacedAt => (row.placed_at, row.order_id),
-        OrderKey::UpdatedAt => (row.updated_at, row.order_id),
-    };
-    page(&slice, rows, Total::Orders(filter), name, of, |row| Order(Arc::new(row)))
-}
-
 const STATUSES: [(OrderStatus, &str); 11] = [
     (OrderStatus::Placed, "PLACED"),
     (OrderStatus::OnHold, "ON_HOLD"),
@@ -430,6 +294,6 @@ fn status_of(name: &str) -> Result<OrderStatus> {
     found.map(|(status, _)| *status).ok_or_else(|| corrupt("orders.status", name))
 }
 
-fn status_name(status: OrderStatus) -> &'static str {
+pub(super) fn status_name(status: OrderStatus) -> &'static str {
     STATUSES.iter().find(|(other, _)| *other == status).map_or("", |(_, name)| name)
 }

@@ -107,11 +107,7 @@ pub(super) async fn by_id(ctx: &Context<'_>, id: SagaId) -> Result<Option<Saga>>
     }
 }
 
-pub(super) async fn list(
-    ctx: &Context<'_>,
-    filter: Option<SagaWhere>,
-    arguments: Arguments,
-) -> Result<SagaConnection> {
+pub(super) async fn list(ctx: &Context<'_>, filter: Option<SagaWhere>, arguments: Arguments) -> Result<SagaConnection> {
     let filter = filter.unwrap_or_default();
     if filter.waiting_longer_than_seconds.is_some_and(|seconds| seconds < 0) {
         return Err(bad_input("waitingLongerThanSeconds must not be below 0"));

@@ -30,8 +30,9 @@ fn paused(event: &SagaPaused) -> String {
     let what = doing(event.step, event.direction);
     match event.cause.as_str() {
         "retries_exhausted" => format!("Stopped while {what}: tried too often without an answer. A person has to look"),
-        "capture_declined" => "Stopped: the money could not be taken, though the goods have left. A person has to look"
-            .to_owned(),
+        "capture_declined" => {
+            "Stopped: the money could not be taken, though the goods have left. A person has to look".to_owned()
+        }
         cause => format!("Stopped while {what} ({cause}). A person has to look"),
     }
 }

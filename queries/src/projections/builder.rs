@@ -161,11 +161,7 @@ impl Builder {
     }
 }
 
-async fn read_history(
-    store: &dyn EventStore,
-    order: Uuid,
-    upto: Position,
-) -> Result<(Uuid, History), ProjectionError> {
+async fn read_history(store: &dyn EventStore, order: Uuid, upto: Position) -> Result<(Uuid, History), ProjectionError> {
     let mut history = History::new(order);
     for recorded in store.read_streams(order).await? {
         if recorded.position > upto {

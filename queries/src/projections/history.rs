@@ -1,11 +1,11 @@
 //! One order's history, folded so far: the domain's state and what the rows need besides.
 //!
 //! Pure: fed the same events in the same order it is the same, wherever a batch was cut.
+use chrono::{DateTime, Utc};
 use domain::{
     Event, OrderId,
     fulfillment::{Fulfillment, Step, WaitingOn},
 };
-use chrono::{DateTime, Utc};
 use eventstore::{Position, RecordedEvent, Version};
 use uuid::Uuid;
 

@@ -31,7 +31,10 @@ pub enum RunnerState {
     Starting,
     Running,
     /// It tries again by itself; until then the read model stays where it is.
-    Failing { error: String, since: DateTime<Utc> },
+    Failing {
+        error: String,
+        since: DateTime<Utc>,
+    },
 }
 
 /// What others see of the runner.

@@ -23,8 +23,7 @@ impl SagaRow {
     pub(crate) fn of(history: &History) -> SagaRow {
         let state = &history.fulfillment;
         let step = state.step();
-        let direction =
-            if state.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward };
+        let direction = if state.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward };
         let (attempt, cause) = match (&state.saga.paused, &state.saga.retrying) {
             (Some(paused), _) => (paused.attempt, Some(paused.cause.clone())),
             (None, Some(retrying)) => (retrying.attempt, Some(retrying.cause.clone())),

@@ -24,7 +24,12 @@ pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Option<Checkpo
 }
 
 /// Begins at position 0, unless someone has begun already.
-pub(crate) async fn begin(conn: &mut PgConnection, version: i32, log: Log, incarnation: Incarnation) -> sqlx::Result<()> {
+pub(crate) async fn begin(
+    conn: &mut PgConnection,
+    version: i32,
+    log: Log,
+    incarnation: Incarnation,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO projections (name, version, log, incarnation, position) VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING",
         NAME,
@@ -58,8 +63,7 @@ pub(crate) async fn advance(
 
 /// Where the live rows are; 0 before the first.
 pub(crate) async fn live_position(conn: &mut PgConnection) -> sqlx::Result<Position> {
-    let position = sqlx::query_scalar!("SELECT position FROM read.projections WHERE name = $1", NAME)
-        .fetch_optional(conn)
-        .await?;
+    let position =
+        sqlx::query_scalar!("SELECT position FROM read.projections WHERE name = $1", NAME).fetch_optional(conn).await?;
     Ok(Position(position.unwrap_or(0)))
 }

@@ -127,10 +127,7 @@ pub(crate) async fn fulfillments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx:
     .await
 }
 
-pub(crate) async fn fulfillments_of(
-    conn: &mut PgConnection,
-    orders: &[Uuid],
-) -> sqlx::Result<Vec<FulfillmentRecord>> {
+pub(crate) async fn fulfillments_of(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<FulfillmentRecord>> {
     sqlx::query_as!(
         FulfillmentRecord,
         r#"

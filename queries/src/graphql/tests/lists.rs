@@ -180,7 +180,8 @@ async fn a_timeline_is_read_page_by_page_and_for_many_orders_at_once() {
         assert_eq!(order["tail"]["pageInfo"]["hasPreviousPage"], json!(true));
     }
     let cursor = found["orders"]["nodes"][0]["timeline"]["pageInfo"]["endCursor"].as_str().unwrap();
-    let query = format!(r#"{{ orders(first: 1) {{ nodes {{ timeline(after: "{cursor}") {{ nodes {{ type }} }} }} }} }}"#);
+    let query =
+        format!(r#"{{ orders(first: 1) {{ nodes {{ timeline(after: "{cursor}") {{ nodes {{ type }} }} }} }} }}"#);
     let rest = data(&given, support(), &query).await;
     assert_eq!(rest["orders"]["nodes"][0]["timeline"]["nodes"].as_array().unwrap().len(), 5);
 }
@@ -195,10 +196,9 @@ async fn stock_comes_by_sku_and_says_what_is_free() {
     let order = given.place("dev", placed("r-2", &[("a", 3)])).await;
     given.goes_well(order, 1).await;
     given.project().await;
-    let found = data(&given, support(), "{ stock { totalCount nodes { shop sku location onHand reserved available } } }").await;
-    let shelf = |shop: &str, sku: &str, on_hand: i64, reserved: i64| {
-        json!({"shop": shop, "sku": sku, "location": "main", "onHand": on_hand, "reserved": reserved, "available": on_hand - reserved})
-    };
+    let found =
+        data(&given, support(), "{ stock { totalCount nodes { shop sku location onHand reserved available } } }").await;
+    let shelf = |shop: &str, sku: &str, on_hand: i64, reserved: i64| json!({"shop": shop, "sku": sku, "location": "main", "onHand": on_hand, "reserved": reserved, "available": on_hand - reserved});
     assert_eq!(
         found["stock"],
         json!({"totalCount": 3, "nodes": [shelf("dev", "a", 8, 3), shelf("other", "a", 10, 0), shelf("dev", "b", 10, 0)]})
@@ -235,7 +235,8 @@ async fn staff_find_what_to_pick_and_what_has_stopped() {
     let paused = json!({"totalCount": 1, "nodes": [{"order": {"ref": "stuck", "status": "ALLOCATED"}, "step": "authorize_payment",
         "waitingOn": "operator", "cause": "retries_exhausted"}]});
     assert_eq!(data(&given, support(), query).await["sagas"], paused);
-    let query = r#"{ sagas(where: {step: "ship", waitingLongerThanSeconds: 0}) { nodes { waitingOn order { ref } } } }"#;
+    let query =
+        r#"{ sagas(where: {step: "ship", waitingLongerThanSeconds: 0}) { nodes { waitingOn order { ref } } } }"#;
     let waiting = json!([{"waitingOn": "warehouse", "order": {"ref": "to-pick"}}]);
     assert_eq!(data(&given, support(), query).await["sagas"]["nodes"], waiting);
     let query = "{ sagas(where: {waitingLongerThanSeconds: 3600}) { totalCount } }";

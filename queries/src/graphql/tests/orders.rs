@@ -82,7 +82,8 @@ async fn a_cancelled_order_says_why() {
     assert_eq!(found["order"]["payment"], json!({"authorizeStatus": "NONE", "chargeStatus": "NONE"}));
     assert_eq!(found["order"]["lines"], json!([{"cancelled": 3}]));
     assert_eq!(found["order"]["saga"]["state"], json!("COMPENSATED"));
-    let told: Vec<_> = found["order"]["timeline"]["nodes"].as_array().unwrap().iter().map(|n| n["summary"].clone()).collect();
+    let told: Vec<_> =
+        found["order"]["timeline"]["nodes"].as_array().unwrap().iter().map(|n| n["summary"].clone()).collect();
     assert!(told.contains(&json!("Not enough stock of 1095275 at main: 3 wanted, 1 free")), "{told:?}");
     assert!(told.contains(&json!("The order was cancelled: there was not enough stock")), "{told:?}");
 }

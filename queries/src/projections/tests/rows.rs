@@ -12,7 +12,9 @@ async fn text(given: &Given, table: &str, column: &str, order: OrderId) -> Optio
 }
 
 async fn shelf(given: &Given, sku: &str) -> (i64, i64) {
-    let found = sqlx::query_as("SELECT on_hand, reserved FROM read.stock WHERE shop = 'dev' AND location = 'main' AND sku = $1");
+    let found = sqlx::query_as(
+        "SELECT on_hand, reserved FROM read.stock WHERE shop = 'dev' AND location = 'main' AND sku = $1",
+    );
     found.bind(sku).fetch_one(&given.pool).await.unwrap()
 }
 

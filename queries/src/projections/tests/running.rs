@@ -4,9 +4,7 @@ use crate::{
     projections::{RunnerState, verify_projections},
 };
 use domain::{OrderId, fulfillment::OrderStatus};
-use eventstore::{
-    ActorKind, Append, EventStore, Expected, NewEvent, Position, StreamAppend, StreamId,
-};
+use eventstore::{ActorKind, Append, EventStore, Expected, NewEvent, Position, StreamAppend, StreamId};
 use std::time::Duration;
 
 /// Orders of all fates, some still under way.
