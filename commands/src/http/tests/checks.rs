@@ -151,3 +151,29 @@ async fn openapi_needs_no_key() {
     let answer = app.send(request).await;
     assert_eq!((answer.status, answer.body["info"]["title"].as_str()), (StatusCode::OK, Some("Waybill")));
 }
+
+/// What a client on a real socket reads back after it has sent all of a body this large.
+async fn sent_over_a_socket(app: &TestApp, bytes: usize) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let router = app.router.clone();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n\r\n",
+        app.shop
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    client.write_all(&vec![b' '; bytes]).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    server.abort();
+    answer
+}
+
+#[tokio::test]
+async fn the_answer_to_a_body_up_to_two_mib_arrives() {
+    let app = TestApp::new().await;
+    let answer = sent_over_a_socket(&app, 2 * 1024 * 1024).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+}

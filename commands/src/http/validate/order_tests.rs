@@ -14,6 +14,16 @@ use domain::{
 };
 use serde_json::{Value, json};
 
+/// The contract's own.
+const EXAMPLE: &str = r#"{"order_ref": "cj-31198570044", "placed_at": "2017-01-01T11:53:26", "channel": "web", "store_ref": "st-330",
+        "customer": {"ref": "hh-900", "name": "N", "email": "e@example.com", "phone": "1"},
+        "ship_to": {"name": "N", "line1": "L", "city": "C", "postal_code": "45202-11", "country": "US"}, "billing": {"country": "US"},
+        "currency": "USD",
+        "lines": [{"line_id": "1", "sku": "1095275", "quantity": 1, "line_total": "0.50", "discount": "0.00", "unit": "each"}],
+        "charges": [{"kind": "shipping", "amount": "4.90"}, {"kind": "tax", "amount": "0.40", "line_id": "1"}], "prices_include_tax": false, "total": "5.80",
+        "shipping_method": "standard", "promise": {"ship_by": "2017-01-02T00:00:00Z", "deliver_by": "2017-01-03T00:00:00Z"}, "priority": 0, "on_shortage": "CANCEL",
+        "payment": {"method": "card", "token": "tok_ok", "fingerprint": "f"}, "client": {"ip": "127.0.0.1", "user_agent": "u"}, "metadata": {}}"#;
+
 fn rules(defaults: ShopDefaults) -> Rules {
     let received_at = "2026-01-02T03:04:05Z".parse::<DateTime<Utc>>().unwrap();
     Rules { zone: Tz::America__New_York, defaults, received_at }
@@ -41,15 +51,7 @@ fn faults(changes: Value) -> Vec<String> {
 
 #[test]
 fn the_contract_s_own_example_is_an_order() {
-    let body = r#"{"order_ref": "cj-31198570044", "placed_at": "2017-01-01T11:53:26", "channel": "web", "store_ref": "st-330",
-        "customer": {"ref": "hh-900", "name": "N", "email": "e@example.com", "phone": "1"},
-        "ship_to": {"name": "N", "line1": "L", "city": "C", "postal_code": "45202-11", "country": "US"}, "billing": {"country": "US"},
-        "currency": "USD",
-        "lines": [{"line_id": "1", "sku": "1095275", "quantity": 1, "line_total": "0.50", "discount": "0.00", "unit": "each"}],
-        "charges": [{"kind": "shipping", "amount": "4.90"}, {"kind": "tax", "amount": "0.40", "line_id": "1"}], "prices_include_tax": false, "total": "5.80",
-        "shipping_method": "standard", "promise": {"ship_by": "2017-01-02T00:00:00Z", "deliver_by": "2017-01-03T00:00:00Z"}, "priority": 0, "on_shortage": "CANCEL",
-        "payment": {"method": "card", "token": "tok_ok", "fingerprint": "f"}, "client": {"ip": "127.0.0.1", "user_agent": "u"}, "metadata": {}}"#;
-    let Placement { placed, personal } = read_as(body, ShopDefaults::default()).unwrap();
+    let Placement { placed, personal } = read_as(EXAMPLE, ShopDefaults::default()).unwrap();
     assert_eq!(placed.total, Amount(580));
     assert_eq!(placed.placed_at.to_rfc3339(), "2017-01-01T16:53:26+00:00", "in the shop's zone");
     assert_eq!(placed.placed_at_given.as_deref(), Some("2017-01-01T11:53:26"));
@@ -226,4 +228,39 @@ fn a_currency_has_its_own_digits() {
         faults(json!({ "currency": "ZZZ", "lines": lines("x") })),
         ["/currency unknown_currency", "/lines/0/line_total not_a_decimal"]
     );
+}
+
+/// Every place in it, as a pointer.
+fn places(value: &Value, at: &str, all: &mut Vec<String>) {
+    let mut inside = |name: &str, value: &Value| {
+        let place = format!("{at}/{name}");
+        all.push(place.clone());
+        places(value, &place, all);
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| inside(name, value)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| inside(&n.to_string(), value)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_value_of_another_type_is_a_fault_at_its_own_place_wherever_it_stands() {
+    let example: Value = serde_json::from_str(EXAMPLE).unwrap();
+    let mut all = vec![];
+    places(&example, "", &mut all);
+    assert!(all.len() > 40);
+    let values = [json!(null), json!(true), json!(7), json!(1.5), json!("x"), json!([]), json!({})];
+    for place in all {
+        for value in &values {
+            let mut body = example.clone();
+            let here = body.pointer_mut(&place).unwrap();
+            if std::mem::discriminant(here) == std::mem::discriminant(value) {
+                continue;
+            }
+            *here = value.clone();
+            let told = read_as(&body.to_string(), ShopDefaults::dev()).unwrap_err();
+            assert!(told.contains(&format!("{place} wrong_type")), "{place} as {value}: {told:?}");
+        }
+    }
 }
