@@ -1,12 +1,15 @@
 //! Connections that are lost, members that are broken, hands that reach into the log.
+use super::proxy::Proxy;
 use super::{store, store_on};
 use eventstore::contract::given::{append, assert_whole, everything, payload, stream};
 use eventstore::contract::race::all_at_once;
-use eventstore::{AppendError, EventStore, PgEventStore};
+use eventstore::sql::Options;
+use eventstore::{Append, AppendError, Appended, EventStore, Log, PgEventStore, Position};
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Ends every connection of this database but the one that asks.
 async fn cut_all(pool: &PgPool) {
@@ -115,25 +118,75 @@ async fn nothing_updates_or_deletes_an_event() {
     assert_eq!(everything(&*store).await.len(), 1);
 }
 
+/// Where any version is expected, no conflict would stop a second writing: only that the outcome is found out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_another_holds_the_counter_appends_wait_and_then_go_on() {
-    let (store, database) = store().await;
-    let pool = database.pool().await;
-    let mut holder = pool.begin().await.unwrap();
+async fn an_append_whose_answer_is_lost_after_the_commit_is_recognised_by_its_command_id() {
+    let (_, database) = store().await;
+    let (proxy, direct) = (Proxy::before(database.url()).await, database.pool().await);
+    let store = connect(proxy.pool(database.url()).await).await;
+    store.append(append().with_any(&stream(), &["a"])).await.unwrap();
+
+    proxy.swallow_answers(true);
+    let order = stream();
+    let pending = spawn_append(&store, append().with_any(&order, &["a", "b"]).changing("stock", 5, None));
+    while count_events(&direct).await < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!pending.is_finished());
+    proxy.swallow_answers(false);
+    proxy.cut();
+    let appended = pending.await.unwrap().unwrap();
+    assert_eq!((appended.first, appended.last), (Position(2), Position(3)));
+    assert_eq!(store.append(append().with_any(&order, &["c"])).await.unwrap().first, Position(4));
+    assert_eq!(count_events(&direct).await, 4);
+}
+
+/// The call goes on at the server though its connection is gone: it must be stopped before its members are sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_that_is_lost_while_the_server_still_works_on_it_is_written_once() {
+    let (_, database) = store().await;
+    let (proxy, direct) = (Proxy::before(database.url()).await, database.pool().await);
+    let store = connect(proxy.pool(database.url()).await).await;
+    store.append(append().with_any(&stream(), &["a"])).await.unwrap();
+
+    let mut holder = direct.begin().await.unwrap();
     sqlx::query("SELECT FROM logs FOR UPDATE").execute(&mut *holder).await.unwrap();
-    let waiting = tokio::spawn({
-        let store = store.clone();
-        async move { store.append(append().with(&stream(), 0, &["a"])).await }
-    });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!waiting.is_finished());
-    // The lost call was waiting for the lock; it must not be carried out after all when its member has been sent again.
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE '%append_batch%' AND pid <> pg_backend_pid()";
-    sqlx::query(cut).execute(&pool).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let pending = spawn_append(&store, append().with_any(&stream(), &["a", "b"]).changing("stock", 5, None));
+    wait_for_lock_waits(&direct, 1).await;
+    proxy.cut();
+    // The member has been sent again, and waits in its turn.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    wait_for_lock_waits(&direct, 1).await;
     holder.rollback().await.unwrap();
-    assert!(waiting.await.unwrap().is_ok());
-    assert_eq!(everything(&*store).await.len(), 1);
+    pending.await.unwrap().unwrap();
+    assert_eq!(count_events(&direct).await, 3);
+    assert_eq!(store.balances(&["stock".into()]).await.unwrap(), [("stock".into(), 5)]);
+}
+
+async fn connect(pool: PgPool) -> Arc<PgEventStore> {
+    Arc::new(PgEventStore::connect(pool, Log::MAIN, Options::default()).await.unwrap())
+}
+
+fn spawn_append(store: &Arc<PgEventStore>, given: Append) -> JoinHandle<Result<Appended, AppendError>> {
+    let store = store.clone();
+    tokio::spawn(async move { store.append(given).await })
+}
+
+async fn count_events(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(pool).await.unwrap()
+}
+
+/// Until so many calls of `append_batch`, no more and no fewer, wait for a lock.
+async fn wait_for_lock_waits(pool: &PgPool, wanted: i64) {
+    let count = "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_batch%'";
+    for _ in 0..400 {
+        if sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.unwrap() == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("there are never {wanted} calls that wait");
 }
 
 #[tokio::test]

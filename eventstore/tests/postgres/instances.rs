@@ -97,6 +97,36 @@ async fn what_was_written_under_an_older_epoch_lies_before_the_takeover() {
     assert_eq!(everything(&*one).await.len(), written.len());
 }
 
+/// An append that has passed its fence but isn't committed yet: the takeover waits for it, so that the new owner sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_takeover_waits_for_the_append_that_is_under_way() {
+    let (store, database) = store().await;
+    let pool = database.pool().await;
+    let (slot, two) = (Slot(9), Uuid::now_v7());
+    let epoch = store.take_leases(&[slot], Uuid::now_v7(), Duration::ZERO).await.unwrap()[0].epoch;
+    store.append(append().changing("stock", 5, None)).await.unwrap();
+
+    // Balances are written last: who holds one stops the append past its fence.
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM balances FOR UPDATE").execute(&mut *holder).await.unwrap();
+    let given = append().with(&stream(), 0, &["a"]).changing("stock", 1, None).fenced(Fence { slot, epoch });
+    let appending = tokio::spawn({
+        let store = store.clone();
+        async move { store.append(given).await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let taking = tokio::spawn({
+        let store = store.clone();
+        async move { (store.take_leases(&[slot], two, Duration::ZERO).await.unwrap(), store.head().await.unwrap().position) }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!appending.is_finished() && !taking.is_finished());
+    holder.rollback().await.unwrap();
+    let (leases, seen) = taking.await.unwrap();
+    assert_eq!(leases[0].epoch, epoch + 1);
+    assert_eq!(appending.await.unwrap().unwrap().last, seen);
+}
+
 /// Replayed in the order of the log, all that PostgreSQL took is taken by the store in memory too, and leads to the same state.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_many_appended_at_once_equals_the_model_one_after_the_other() {

@@ -18,3 +18,4 @@ eventstore::store_contract!(store());
 
 mod faults;
 mod instances;
+mod proxy;
