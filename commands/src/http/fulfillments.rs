@@ -70,7 +70,7 @@ fn stage_name(stage: Stage) -> &'static str {
 ///
 /// Without lines: everything that is left.
 #[utoipa::path(post, path = "/v1/fulfillments/{id}/pick", tag = "fulfillments", operation_id = "pickFulfillment",
-    request_body = super::schema::Picked,
+    request_body = Option<super::schema::Picked>,
     params(super::schema::FulfillmentPath, super::schema::ShopQuery, super::schema::WaybillSource),
     responses((status = 200, description = "Recorded.", body = super::schema::Fulfillment)))]
 pub(super) async fn pick(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
@@ -81,7 +81,7 @@ pub(super) async fn pick(State(app): State<Arc<App>>, request: Request) -> Resul
 ///
 /// Without lines: everything that is left. What is packed counts as picked.
 #[utoipa::path(post, path = "/v1/fulfillments/{id}/pack", tag = "fulfillments", operation_id = "packFulfillment",
-    request_body = super::schema::Packed,
+    request_body = Option<super::schema::Packed>,
     params(super::schema::FulfillmentPath, super::schema::ShopQuery, super::schema::WaybillSource),
     responses((status = 200, description = "Recorded.", body = super::schema::Fulfillment)))]
 pub(super) async fn pack(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
@@ -92,7 +92,7 @@ pub(super) async fn pack(State(app): State<Arc<App>>, request: Request) -> Resul
 ///
 /// Without lines: everything that is left. From here on the order can't be cancelled.
 #[utoipa::path(post, path = "/v1/fulfillments/{id}/ship", tag = "fulfillments", operation_id = "shipFulfillment",
-    request_body = super::schema::Shipped,
+    request_body = Option<super::schema::Shipped>,
     params(super::schema::FulfillmentPath, super::schema::ShopQuery, super::schema::WaybillSource),
     responses((status = 200, description = "Recorded.", body = super::schema::Fulfillment)))]
 pub(super) async fn ship(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {

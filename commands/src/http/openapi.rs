@@ -56,11 +56,48 @@ pub(crate) fn document() -> Value {
         code["enum"] = json!(names);
     }
     close(&mut document["components"]["schemas"]);
+    without_null(&mut document["paths"]);
+    if let Value::Object(schemas) = &mut document["components"]["schemas"] {
+        schemas.iter_mut().filter(|(name, _)| *name != ORDER).for_each(|(_, schema)| without_null(schema));
+    }
     for operation in OPERATIONS {
         let described = &mut document["paths"][operation.path][operation.method.as_str().to_ascii_lowercase()];
         complete(described, operation);
     }
     document
+}
+
+/// The one schema in which `null` has a meaning: an order without a reason to tell.
+const ORDER: &str = "Order";
+
+/// What may be left out is described as what may be `null`; but `null` is refused, and never sent.
+fn without_null(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let is_null = |schema: &Value| *schema == json!({ "type": "null" }) || *schema == json!("null");
+            for alternatives in ["oneOf", "type"] {
+                if let Some(Value::Array(all)) = fields.get_mut(alternatives) {
+                    all.retain(|schema| !is_null(schema));
+                }
+            }
+            if let Some(Value::Array(all)) = fields.get("type")
+                && let [only] = all.as_slice()
+            {
+                let only = only.clone();
+                fields.insert("type".to_owned(), only);
+            }
+            if let Some(Value::Array(all)) = fields.get("oneOf")
+                && let [Value::Object(only)] = all.as_slice()
+            {
+                let only = only.clone();
+                fields.remove("oneOf");
+                fields.extend(only);
+            }
+            fields.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 /// Bodies that are read refuse what they don't know.

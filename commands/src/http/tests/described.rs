@@ -6,7 +6,7 @@ use super::super::{
 };
 use super::{TestApp, request};
 use axum::body::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[tokio::test]
@@ -55,6 +55,21 @@ fn every_reference_leads_somewhere() {
     }
     let document = document();
     look(&document, &document);
+}
+
+#[test]
+fn null_is_described_only_where_it_is_sent() {
+    let mut document = document();
+    assert_eq!(
+        document["components"]["schemas"]["Order"]["properties"]["status_reason"]["type"],
+        json!(["string", "null"])
+    );
+    document["components"]["schemas"]["Order"] = json!(null);
+    let text = document["components"].to_string() + &document["paths"].to_string();
+    assert!(!text.contains("\"null\""), "{text}");
+    let pick = &document["paths"]["/v1/fulfillments/{id}/pick"]["post"]["requestBody"];
+    assert_ne!(pick["required"], true, "a report may be empty");
+    assert_eq!(pick["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Picked");
 }
 
 #[test]
