@@ -16,6 +16,9 @@ pub enum MirrorError {
     /// A topic isn't the one that we knew: it was made anew, or its partitions changed.
     #[error("topic {topic} is not the one it was: {what}")]
     TopicChanged { topic: String, what: String },
+    /// The topics of this log aren't there (yet).
+    #[error("this log isn't in Kafka yet")]
+    NotMirrored,
     #[error("topic {topic} could not be created: {code}")]
     TopicNotCreated { topic: String, code: RDKafkaErrorCode },
     #[error("record {topic}/{partition}@{offset}: {error}")]

@@ -10,15 +10,19 @@
 pub mod chain;
 pub mod config;
 pub mod error;
+pub mod feed;
 pub mod in_process;
+mod lanes;
 pub mod relay;
+mod seek;
 pub mod topics;
 pub mod verify;
 pub mod wire;
 
 pub use config::{KafkaConfig, Start};
 pub use error::MirrorError;
+pub use feed::KafkaFeed;
 pub use in_process::InProcessKafka;
 pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
 pub use topics::{Routing, Topic};
-//pub use verify::{ChainFault, ChainReport, FaultKind, verify_chain};
+pub use verify::{ChainFault, ChainReport, FaultKind, verify_chain};

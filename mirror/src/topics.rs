@@ -5,10 +5,11 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::{ClientContext, DefaultClientContext},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
 };
 use serde::Deserialize;
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::mpsc, time::Duration};
 
 /// How long a request to the cluster's controller may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -221,7 +222,7 @@ fn partition_count<C: ConsumerContext>(
         None if found.partitions().is_empty() => Ok(None),
         None => Ok(Some(found.partitions().len() as i32)),
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-        Some(code) => Err(rdkafka::error::KafkaError::MetadataFetch(code).into()),
+        Some(code) => Err(KafkaError::MetadataFetch(code).into()),
     }
 }
 
@@ -237,18 +238,47 @@ pub(crate) fn drop_blocking<T: Send + 'static>(client: T) {
     tokio::task::spawn_blocking(move || drop(client));
 }
 
-/// Passes librdkafka's own lines on at debug: what matters comes back as errors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Quiet;
+/// Passes librdkafka's own lines on at debug: what matters comes back as errors. In a group, leaves what to do with an
+/// assignment to whoever listens.
+#[derive(Debug, Default)]
+pub(crate) struct Quiet {
+    pub(crate) rebalances: Option<mpsc::Sender<Rebalance>>,
+}
+
+/// What the group wants of a member. It is done once `assign` or `unassign` is called.
+#[derive(Debug)]
+pub(crate) enum Rebalance {
+    /// Partitions by number: of each topic the same.
+    Assigned(Vec<i32>),
+    Revoked,
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "rdkafka", ?level, facility, "{message}");
     }
 
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "rdkafka", %error, reason, "client error");
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for Quiet {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut rdkafka::TopicPartitionList,
+    ) {
+        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let numbers: std::collections::BTreeSet<i32> = partitions.elements().iter().map(|place| place.partition()).collect();
+        let told = self.rebalances.as_ref().is_some_and(|told| {
+            let what = if assigned { Rebalance::Assigned(numbers.into_iter().collect()) } else { Rebalance::Revoked };
+            told.send(what).is_ok()
+        });
+        if !told {
+            // Nobody listens any more: the consumer is being closed.
+            let _ = consumer.unassign();
+        }
+    }
+}

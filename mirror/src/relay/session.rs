@@ -3,11 +3,12 @@ use super::producer::{Outgoing, TransactionalProducer};
 use crate::{
     KafkaConfig, MirrorError, Routing, Topic,
     chain::{self, Halt, Resume, Tail},
+    lanes,
     topics::{self, Quiet, blocking},
 };
 use eventstore::{EventStore, Position, RecordedEvent};
 use rdkafka::consumer::BaseConsumer;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 pub(super) struct Session {
@@ -33,21 +34,9 @@ impl<E: Into<MirrorError>> From<E> for NoSession {
     }
 }
 
-/// A consumer of no group: it reads committed, and says where partitions end.
+/// A consumer that looks at the ends of partitions.
 pub(super) fn watcher(config: &KafkaConfig, client_id: &str) -> Result<Arc<BaseConsumer<Quiet>>, MirrorError> {
-    let mut settings = config.client(client_id);
-    settings
-        .set("group.id", client_id)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
-        .set("allow.auto.create.topics", "false")
-        .set("fetch.wait.max.ms", "10")
-        .set("queued.min.messages", "1000")
-        .set("queued.max.messages.kbytes", "4096");
-    Ok(Arc::new(config.finish(settings).create_with_context(Quiet)?))
+    lanes::consumer(config, client_id, "read_committed", Duration::from_millis(10))
 }
 
 impl Session {

@@ -1,6 +1,6 @@
 //! What an outsider sees of the relay's work, whatever becomes of the relay.
 use crate::support::{
-    Shop, assert_chained, assert_each_once_in_order, caught_up, config, read_all, server, topics, until,
+    Shop, assert_chained, assert_each_once_in_order, caught_up, config, one_caught_up, read_all, server, topics, until,
 };
 use mirror::{Halt, Relay, RelayConfig, RelayState};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -64,10 +64,10 @@ async fn nothing_is_lost_or_doubled_while_relays_are_dropped_and_replaced() {
             }
         }
     }
-    let relay = Relay::spawn(shop.store(), RelayConfig { kafka: kafka.clone() }, stop.clone());
-    caught_up(&relay, shop.head().await).await;
+    relays.push(Relay::spawn(shop.store(), RelayConfig { kafka: kafka.clone() }, stop.clone()));
+    one_caught_up(&relays, shop.head().await).await;
     stop.cancel();
-    for relay in relays.into_iter().chain([relay]) {
+    for relay in relays {
         relay.join().await;
     }
     let seen = read_all(&kafka);

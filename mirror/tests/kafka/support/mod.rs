@@ -118,6 +118,17 @@ pub(crate) async fn caught_up(relay: &RelayHandle, head: i64) {
     until(relay, |status| status.state == RelayState::Running && status.position.0 >= head).await;
 }
 
+/// Waits until one of them, whichever is at work, has carried all.
+pub(crate) async fn one_caught_up(relays: &[RelayHandle], head: i64) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let done = |relay: &RelayHandle| relay.status().state == RelayState::Running && relay.status().position.0 >= head;
+    while !relays.iter().any(done) {
+        let states: Vec<_> = relays.iter().map(RelayHandle::status).collect();
+        assert!(Instant::now() < deadline, "head {head}, relays {states:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A record as any reader sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {

@@ -1,0 +1,333 @@
+//! The Kafka feed: the log as Kafka tells it, for sagas and projections that aren't beside the store.
+//!
+//! A *whole* feed reads all partitions and merges them by position, so it answers the log itself, without a gap. An *owned*
+//! feed reads the partitions that its consumer group gives it: in position order partition by partition. Both begin where
+//! their caller's checkpoint says: committed offsets are neither written nor read. Both read uncommitted records, since
+//! whatever is in Kafka is committed in the store; what a later attempt writes again is dropped by its position. Each record
+//! must name the one before it: a broken chain is an error, not an event less.
+use crate::{
+    KafkaConfig, MirrorError, Routing,
+    lanes::{self, Lanes, Next, Read},
+    seek,
+    topics::{self, Lane, Quiet, Rebalance, blocking},
+};
+use async_trait::async_trait;
+use eventstore::{EventFeed, FeedError, Incarnation, Log, Position, RecordedEvent};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// The broker holds an empty fetch this long. New records end it at once.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// How often the consumer's own events are served while nothing comes.
+const SERVE_EVERY: Duration = Duration::from_millis(100);
+/// A pause before Kafka is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// Later positions have come, this one hasn't: after this long, say so.
+const OVERDUE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub struct KafkaFeed {
+    config: KafkaConfig,
+    log: Log,
+    /// `None`: all partitions.
+    group: Option<String>,
+    /// Where a lane begins that wasn't read before.
+    start: Position,
+    /// The last position answered; for a whole feed all before it was, too.
+    after: Position,
+    /// The last position of each lane that was answered. Kept over breaks.
+    reached: Vec<Position>,
+    incarnation: Option<Incarnation>,
+    open: Option<Open>,
+    owned: watch::Sender<Vec<i32>>,
+}
+
+struct Open {
+    // Dropped before the consumer: then a revocation at its close is answered at once.
+    rebalances: mpsc::Receiver<Rebalance>,
+    lanes: Option<Lanes>,
+    consumer: Arc<BaseConsumer<Quiet>>,
+    routing: Arc<Routing>,
+    states: Vec<LaneState>,
+    /// The heads by position.
+    ready: BTreeSet<(Position, Lane)>,
+    waiting_since: Instant,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    read: bool,
+    head: Option<RecordedEvent>,
+    /// The last position that was read, for the chain.
+    last: Position,
+    /// Whether `last` is that of a record, and not just where the lane began.
+    linked: bool,
+}
+
+impl KafkaFeed {
+    /// The whole log after `after`.
+    pub fn whole(config: KafkaConfig, log: Log, after: Position) -> KafkaFeed {
+        KafkaFeed::new(config, log, None, after)
+    }
+
+    /// What the group gives us of the log, after `after`. Who reads a partition next begins there too: events may come twice.
+    pub fn owned(config: KafkaConfig, log: Log, group: impl Into<String>, after: Position) -> KafkaFeed {
+        KafkaFeed::new(config, log, Some(group.into()), after)
+    }
+
+    fn new(config: KafkaConfig, log: Log, group: Option<String>, after: Position) -> KafkaFeed {
+        KafkaFeed {
+            config,
+            log,
+            group,
+            start: after,
+            after,
+            reached: Vec::new(),
+            incarnation: None,
+            open: None,
+            owned: watch::Sender::new(Vec::new()),
+        }
+    }
+
+    /// The last position that it answered.
+    pub fn position(&self) -> Position {
+        self.after
+    }
+
+    /// The partitions that the group has given us, by number (the same of both topics).
+    pub fn partitions(&self) -> watch::Receiver<Vec<i32>> {
+        self.owned.subscribe()
+    }
+
+    async fn step(&mut self, max: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        if self.open.is_none() {
+            match self.connect().await {
+                // A log that was never mirrored is an empty log.
+                Err(MirrorError::NotMirrored) => {
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    return Ok(Vec::new());
+                }
+                connected => connected.map_err(unavailable)?,
+            }
+        }
+        let whole = self.group.is_none();
+        let Some(open) = self.open.as_mut() else { return Ok(Vec::new()) };
+        open.serve().map_err(unavailable)?;
+        if let Ok(rebalance) = open.rebalances.try_recv() {
+            self.rebalance(rebalance).await.map_err(unavailable)?;
+            return Ok(Vec::new());
+        }
+        let mut events = Vec::new();
+        open.fill(&mut self.incarnation)?;
+        while events.len() < max
+            && let Some((position, lane)) = open.ready.first().copied()
+            && (!whole || position.0 == self.after.0 + 1)
+        {
+            open.ready.pop_first();
+            if let Some(event) = open.states[lane.0].head.take() {
+                self.after = if whole { position } else { self.after.max(position) };
+                self.reached[lane.0] = position;
+                events.push(event);
+            }
+            open.fill_lane(lane, &mut self.incarnation)?;
+        }
+        if !events.is_empty() {
+            open.waiting_since = Instant::now();
+            return Ok(events);
+        }
+        if let Some((later, _)) = open.ready.first()
+            && open.waiting_since.elapsed() > OVERDUE
+        {
+            let missing = self.after.0 + 1;
+            return Err(FeedError::Unavailable(format!("Kafka holds position {later}, but not {missing} before it")));
+        }
+        if open.ready.is_empty() {
+            open.waiting_since = Instant::now();
+        }
+        let woken = open.lanes.as_ref().map(Lanes::woken);
+        tokio::select! {
+            () = async { match woken { Some(woken) => woken.notified().await, None => std::future::pending().await } } => {}
+            () = tokio::time::sleep(SERVE_EVERY) => {}
+        }
+        Ok(Vec::new())
+    }
+
+    /// Finds the topics, waiting for the relay to make them, and begins to read or joins the group.
+    async fn connect(&mut self) -> Result<(), MirrorError> {
+        let (config, log, group) = (self.config.clone(), self.log, self.group.clone());
+        let (told, rebalances) = mpsc::channel();
+        let (consumer, routing) = blocking(move || {
+            let consumer = lanes::feed_consumer(&config, group.as_deref(), FETCH_WAIT, told)?;
+            let routing = topics::find(&config, log, &consumer)?.ok_or(MirrorError::NotMirrored)?;
+            Ok((consumer, Arc::new(routing)))
+        })
+        .await?;
+        let count = routing.lane_count();
+        if self.reached.len() != count {
+            // No partition keeps its keys when the count changes, so neither does what was reached.
+            self.reached = vec![self.start; count];
+        }
+        if self.group.is_some() {
+            let names: Vec<&str> = topics::Topic::ALL.map(|topic| routing.name(topic)).to_vec();
+            consumer.subscribe(&names)?;
+        }
+        let all: Vec<i32> = (0..routing.partitions(topics::Topic::Order).max(routing.partitions(topics::Topic::Stock))).collect();
+        let states = (0..count).map(|_| LaneState::default()).collect();
+        self.open = Some(Open {
+            rebalances,
+            lanes: None,
+            consumer,
+            routing,
+            states,
+            ready: BTreeSet::new(),
+            waiting_since: Instant::now(),
+        });
+        if self.group.is_none() { self.read(&all).await } else { Ok(()) }
+    }
+
+    async fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), MirrorError> {
+        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        open.forget();
+        match rebalance {
+            Rebalance::Assigned(partitions) => {
+                self.read(&partitions).await?;
+                self.owned.send_replace(partitions);
+            }
+            Rebalance::Revoked => {
+                self.owned.send_replace(Vec::new());
+                open.consumer.unassign()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads these partitions of both topics, each from where it was.
+    async fn read(&mut self, partitions: &[i32]) -> Result<(), MirrorError> {
+        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        let from = match self.group {
+            None => vec![self.after; self.reached.len()],
+            Some(_) => self.reached.clone(),
+        };
+        let (config, routing, after) = (self.config.clone(), open.routing.clone(), from.clone());
+        let offsets = blocking(move || {
+            // Apart from the feed's own consumer, which may be in a group.
+            let finder = lanes::consumer(&config, "waybill-feed-seek", "read_uncommitted", Duration::from_millis(10))?;
+            seek::offsets_after(&finder, &routing, &after)
+        })
+        .await?;
+        let wanted: Vec<(Lane, i64)> = open
+            .routing
+            .lanes()
+            .filter(|(.., partition)| partitions.contains(partition))
+            .map(|(lane, ..)| (lane, offsets[lane.0]))
+            .collect();
+        for (lane, _) in &wanted {
+            open.states[lane.0] = LaneState { read: true, last: from[lane.0], ..LaneState::default() };
+        }
+        open.lanes = Some(Lanes::open(open.consumer.clone(), open.routing.clone(), &wanted)?);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventFeed for KafkaFeed {
+    async fn next(&mut self, max: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        loop {
+            match self.step(max.max(1)).await {
+                Ok(events) if events.is_empty() => {}
+                Ok(events) => return Ok(events),
+                Err(error) => {
+                    // Begins again from the last event answered.
+                    self.open = None;
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+fn unavailable(error: MirrorError) -> FeedError {
+    match error {
+        MirrorError::Record { .. } => FeedError::Corrupt(error.to_string()),
+        other => FeedError::Unavailable(other.to_string()),
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("lanes", &self.lanes).field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+impl Open {
+    fn serve(&mut self) -> Result<(), MirrorError> {
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(error)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops reading, and forgets what wasn't answered yet.
+    fn forget(&mut self) {
+        self.lanes = None;
+        self.ready.clear();
+        self.states.iter_mut().for_each(|state| *state = LaneState::default());
+    }
+
+    fn fill(&mut self, incarnation: &mut Option<Incarnation>) -> Result<(), FeedError> {
+        for lane in 0..self.states.len() {
+            self.fill_lane(Lane(lane), incarnation)?;
+        }
+        Ok(())
+    }
+
+    /// Gets the lane's next event, if it has come.
+    fn fill_lane(&mut self, lane: Lane, incarnation: &mut Option<Incarnation>) -> Result<(), FeedError> {
+        let (Some(lanes), state) = (&self.lanes, &mut self.states[lane.0]) else { return Ok(()) };
+        while state.read && state.head.is_none() {
+            match lanes.next(lane, Duration::ZERO).map_err(unavailable)? {
+                Next::End => {}
+                Next::Nothing => break,
+                Next::Record(read) => {
+                    if let Some(event) = state.link(*read, incarnation)? {
+                        self.ready.insert((event.position, lane));
+                        state.head = Some(event);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LaneState {
+    /// Drops what was seen; fails where the chain is broken.
+    fn link(&mut self, read: Read, incarnation: &mut Option<Incarnation>) -> Result<Option<RecordedEvent>, FeedError> {
+        let decoded = read.decoded.map_err(|error| FeedError::Corrupt(format!("offset {}: {error}", read.offset)))?;
+        let (event, prev) = (decoded.event, decoded.prev);
+        let known = *incarnation.get_or_insert(event.incarnation);
+        if event.incarnation != known {
+            let why = format!("the log has gone over from incarnation {} to {}", known.0, event.incarnation.0);
+            return Err(FeedError::Corrupt(why));
+        }
+        if event.position <= self.last {
+            return Ok(None);
+        }
+        // The first one may follow any that lies before our start.
+        let whole = if self.linked { prev == self.last } else { prev <= self.last };
+        if !whole {
+            let why = format!("position {} follows {prev}, but {} was read last in its partition", event.position, self.last);
+            return Err(FeedError::Corrupt(why));
+        }
+        self.last = event.position;
+        self.linked = true;
+        Ok(Some(event))
+    }
+}
