@@ -9,7 +9,7 @@ use commands::history::CommitError;
 use domain::fulfillment::{Action, Context, Reply, SagaEvent};
 use domain::location::LocationMode;
 use domain::order::Shortage;
-use domain::{Event, LocationCode, Sku, stock};
+use domain::{Event, LocationCode, Sku, StreamKind, stock};
 use eventstore::{Actor, ActorKind, AppendError, Metadata, ReadError, RecordedEvent, Refusal, Source};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -52,11 +52,34 @@ impl Driver<'_> {
     }
 
     fn apply(&mut self, event: &RecordedEvent) -> Result<(), Leave> {
+        let is_new = |kind| event.version > self.history.version(kind);
+        if StreamKind::from_name(&event.stream.kind).is_some_and(is_new) {
+            self.begin_at(&event.event_type, event.recorded_at);
+        }
         match self.history.apply(event) {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.stuck("an event of the history is missing")),
             Err(error) => Err(self.stuck(&error.to_string())),
         }
+    }
+
+    /// A new event begins a new action, unless the current one only goes on under its key.
+    fn begin_at(&mut self, event_type: &str, at: DateTime<Utc>) {
+        let paused = self.history.fulfillment.saga.paused.as_ref();
+        let goes_on = match event_type {
+            "StepRetrying" | "SagaPaused" => true,
+            "RetryRequested" => paused.is_none_or(|paused| !paused.definite),
+            _ => false,
+        };
+        if !goes_on {
+            self.begun = Some(at);
+        }
+    }
+
+    /// Once or twice that is a race.
+    pub(crate) fn nothing_changed(&mut self) -> Result<(), Leave> {
+        self.barren += 1;
+        if self.barren > MAX_BARREN { Err(self.stuck("nothing changes")) } else { Ok(()) }
     }
 
     /// Appends what a reply causes.
@@ -77,12 +100,13 @@ impl Driver<'_> {
                 }
             };
             if events.is_empty() {
-                self.barren += 1;
-                return if self.barren > MAX_BARREN { Err(self.stuck("nothing changes")) } else { Ok(Committed::Done) };
+                return self.nothing_changed().map(|()| Committed::Done);
             }
-            self.barren = 0;
             match self.append(&events, context.now).await {
-                Ok(()) => return Ok(Committed::Done),
+                Ok(()) => {
+                    self.barren = 0;
+                    return Ok(Committed::Done);
+                }
                 Err(Failed::Leave(leave)) => return Err(leave),
                 Err(Failed::Short) => return Ok(Committed::Short),
                 Err(Failed::Raced) => {
@@ -103,7 +127,8 @@ impl Driver<'_> {
         loop {
             let change = Change { fence: Some(self.held.fence), ..Change::default() };
             let error = match self.history.commit(&*self.shared.store, events, metadata.clone(), change).await {
-                Ok(_) => {
+                Ok(appended) => {
+                    events.iter().for_each(|event| self.begin_at(event.event_type(), appended.recorded_at));
                     self.cause.command = Some(metadata.command_id);
                     self.tell(events);
                     return Ok(());

@@ -14,7 +14,7 @@ use crate::perform::{Answer, Ask, Request};
 use crate::ports::SecretError;
 use crate::runner::Shared;
 use crate::slots::Held;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use commands::{History, history::SAGA_TIMER};
 use domain::fulfillment::{Action, Next, Reply, Retrying};
 use domain::{OrderId, StreamKind};
@@ -73,6 +73,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) held: Held,
     signal: Arc<Signal>,
     tries: Option<Tries>,
+    /// Not before this was the current action's key first used.
+    pub(crate) begun: Option<DateTime<Utc>>,
     /// Answers in a row that changed nothing.
     pub(crate) barren: u32,
 }
@@ -90,13 +92,14 @@ impl<'a> Driver<'a> {
     async fn begin(shared: &'a Shared, job: &Job, seed: Option<Box<Seed>>) -> Result<Driver<'a>, Leave> {
         let held = shared.slots.held(slot_of(job.order)).ok_or(Leave::Lost)?;
         let order = OrderId(job.order);
-        let (history, cause, read) = match seed {
-            Some(seed) => (seed.history, seed.cause, true),
-            None => (History::new(order, ""), Cause::default(), false),
+        let is_read = seed.is_some();
+        let (history, cause) = match seed {
+            Some(seed) => (seed.history, seed.cause),
+            None => (History::new(order, ""), Cause::default()),
         };
-        let signal = Arc::clone(&job.signal);
-        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, barren: 0 };
-        if !read {
+        let (signal, begun) = (Arc::clone(&job.signal), history.updated_at);
+        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, begun, barren: 0 };
+        if !is_read {
             driver.reload().await?;
         }
         Ok(driver)
@@ -134,10 +137,11 @@ impl<'a> Driver<'a> {
     async fn reserve(&mut self, action: &Action) -> Result<(), Leave> {
         if let Committed::Short = self.commit(Some(action), Reply::Reserved).await? {
             let shortages = self.shortages(action).await?;
-            // None: goods came in meanwhile, and it is tried again.
-            if !shortages.is_empty() {
-                self.commit(Some(action), Reply::OutOfStock { shortages }).await?;
+            if shortages.is_empty() {
+                // Goods came in meanwhile, and it is tried again.
+                return self.nothing_changed();
             }
+            self.commit(Some(action), Reply::OutOfStock { shortages }).await?;
         }
         Ok(())
     }
@@ -300,15 +304,14 @@ impl<'a> Driver<'a> {
         self.shared.config.retry.budget - (self.shared.clock.now() - retrying.since)
     }
 
-    /// The step may have been begun, and its key forgotten since: the last event is older than keys live.
+    /// The step may have been begun, and its key forgotten since.
     fn has_outlived_its_key(&self, request: &Request) -> bool {
         let lifetime = match request.participant() {
             crate::limits::Participant::Payment => self.shared.payment.key_lifetime(),
             crate::limits::Participant::Shipping => self.shared.shipping.key_lifetime(),
         };
         let Some(lifetime) = lifetime.and_then(|lifetime| TimeDelta::from_std(lifetime).ok()) else { return false };
-        let begun = self.history.updated_at.unwrap_or(chrono::DateTime::<Utc>::MIN_UTC);
-        self.shared.clock.now() - begun > lifetime
+        self.shared.clock.now() - self.begun.unwrap_or(DateTime::<Utc>::MIN_UTC) > lifetime
     }
 
     /// It can't be carried on by this build, as it is: seen in the logs and the metrics, and looked at again later.

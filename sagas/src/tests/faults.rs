@@ -9,7 +9,7 @@ use crate::participants::shipping::{
     VoidLabelRequest,
 };
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, Position, ReadError,
     RecordedEvent, Slot, StreamId, Timer,
@@ -17,7 +17,7 @@ use eventstore::{
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -207,6 +207,9 @@ pub(super) struct FaultyStore {
     pub(super) inner: Arc<dyn EventStore>,
     pub(super) faults: Arc<Faults>,
     renewed: Mutex<HashMap<Uuid, Instant>>,
+    /// When appends were made, by the test's clock, and by their last position.
+    times: Mutex<BTreeMap<Position, DateTime<Utc>>>,
+    began: (DateTime<Utc>, Instant),
     /// Owners whose renewals do not get through.
     pub(super) cut_off: Mutex<Vec<Uuid>>,
 }
@@ -214,7 +217,35 @@ pub(super) struct FaultyStore {
 impl FaultyStore {
     pub(super) fn new(inner: Arc<dyn EventStore>, faults: Arc<Faults>) -> Arc<FaultyStore> {
         let (renewed, cut_off) = (Mutex::default(), Mutex::default());
-        Arc::new(FaultyStore { inner, faults, renewed, cut_off })
+        Arc::new(FaultyStore {
+            inner,
+            faults,
+            renewed,
+            times: Mutex::default(),
+            began: (Utc::now(), Instant::now()),
+            cut_off,
+        })
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.began.0 + TimeDelta::from_std(self.began.1.elapsed()).unwrap()
+    }
+
+    /// An append was made just now.
+    pub(super) fn stamp(&self, appended: Appended) -> Appended {
+        let recorded_at = self.now();
+        self.times.lock().unwrap().insert(appended.last, recorded_at);
+        Appended { recorded_at, ..appended }
+    }
+
+    fn stamped(&self, mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
+        let times = self.times.lock().unwrap();
+        for event in &mut events {
+            if let Some((_, at)) = times.range(event.position..).next() {
+                event.recorded_at = *at;
+            }
+        }
+        events
     }
 }
 
@@ -231,11 +262,11 @@ impl EventStore for FaultyStore {
         self.faults.point().await;
         let rate = *self.faults.rate.lock().unwrap() / 10.0;
         let answer = match self.faults.up_to(3) {
-            _ if !self.faults.chance(rate) => self.inner.append(append).await,
+            _ if !self.faults.chance(rate) => self.inner.append(append).await.map(|appended| self.stamp(appended)),
             0 => Err(AppendError::Unavailable("not now".into())),
             1 => Err(AppendError::Unknown("lost on the way there".into())),
             _ => {
-                let _ = self.inner.append(append).await;
+                let _ = self.inner.append(append).await.map(|appended| self.stamp(appended));
                 Err(AppendError::Unknown("lost on the way back".into()))
             }
         };
@@ -247,13 +278,13 @@ impl EventStore for FaultyStore {
         if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
             return Err(ReadError::Unavailable("not now".into()));
         }
-        self.inner.read_streams(id).await
+        self.inner.read_streams(id).await.map(|events| self.stamped(events))
     }
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
         if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
             return Err(ReadError::Unavailable("not now".into()));
         }
-        self.inner.read_log(after, limit).await
+        self.inner.read_log(after, limit).await.map(|events| self.stamped(events))
     }
     async fn head(&self) -> Result<LogHead, ReadError> {
         self.inner.head().await

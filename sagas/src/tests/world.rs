@@ -6,7 +6,7 @@ use crate::participants::{DEFAULT_TIME_LIMIT, Entry, Kind};
 use crate::ports::{Clock, LocationError, Locations, SecretError, Secrets, ShipTo};
 use crate::{Cause, Deps, Runner, RunnerConfig, RunnerHandle};
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
 use commands::{Change, History};
 use domain::fulfillment::Next;
@@ -70,11 +70,11 @@ impl Locations for Mode {
 }
 
 #[derive(Debug)]
-struct VirtualClock(DateTime<Utc>, Instant);
+struct VirtualClock(Arc<FaultyStore>);
 
 impl Clock for VirtualClock {
     fn now(&self) -> DateTime<Utc> {
-        self.0 + TimeDelta::from_std(self.1.elapsed()).unwrap()
+        self.0.now()
     }
 }
 
@@ -87,16 +87,17 @@ impl World {
     /// `late`: how long a call may be on its way.
     pub(super) fn on(store: Arc<dyn EventStore>, seed: u64, late: Duration) -> World {
         let faults = Faults::new(seed);
+        let store = FaultyStore::new(store, Arc::clone(&faults));
         World {
             seed,
             late,
-            store: FaultyStore::new(store, Arc::clone(&faults)),
+            clock: Arc::new(VirtualClock(Arc::clone(&store))),
+            store,
             faults,
             payment: PaymentSimulator::volatile(),
             shipping: ShippingSimulator::volatile(),
             secrets: Arc::default(),
             mode: Arc::new(Mutex::new(LocationMode::Auto)),
-            clock: Arc::new(VirtualClock(Utc::now(), Instant::now())),
             orders: Arc::default(),
             received: Arc::default(),
         }
@@ -211,7 +212,8 @@ impl World {
         let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now };
         let change = Change { timers: vec![timer], ..Change::default() };
         let metadata = self.metadata(ActorKind::Shop, order.0);
-        history.commit(self.inner(), &[placed.into()], metadata, change).await.unwrap();
+        let placed = history.commit(self.inner(), &[placed.into()], metadata, change).await.unwrap();
+        history.updated_at = Some(self.store.stamp(placed).recorded_at);
         history
     }
 
@@ -234,7 +236,10 @@ impl World {
             }
             let metadata = self.metadata(kind, order.0);
             match history.commit(self.inner(), &events, metadata, Change::default()).await {
-                Ok(_) => return true,
+                Ok(appended) => {
+                    self.store.stamp(appended);
+                    return true;
+                }
                 Err(CommitError::Append(AppendError::Conflict { .. })) => {}
                 Err(error) => panic!("{error}"),
             }
