@@ -47,7 +47,8 @@ fn read_master_key(path: &Path) -> Result<[u8; MASTER_KEY_BYTES]> {
     }
     for (byte, digits) in key.iter_mut().zip(text.as_bytes().chunks(2)) {
         let digits = str::from_utf8(digits).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16).with_context(|| format!("{} holds no hexadecimal digits", path.display()))?;
+        *byte = u8::from_str_radix(digits, 16)
+            .with_context(|| format!("{} holds no hexadecimal digits", path.display()))?;
     }
     Ok(key)
 }
@@ -65,7 +66,8 @@ pub async fn dev_shop(data_dir: &DataDir, shops: &Shops, keys: &ApiKeys) -> Resu
     }
     let create = async |role: Role| {
         let shop = (role == Role::Shop).then_some(DEV_SHOP);
-        let (_, key) = keys.create("dev", role, shop).await.with_context(|| format!("no {} key can be made", role.as_str()))?;
+        let (_, key) =
+            keys.create("dev", role, shop).await.with_context(|| format!("no {} key can be made", role.as_str()))?;
         anyhow::Ok(key)
     };
     let dev_keys = DevKeys {

@@ -15,11 +15,8 @@ const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512
 pub fn init_logs(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
         .with_context(|| format!("log is {:?}; it must be a filter like info,sagas=debug", settings.log))?;
-    let format = settings.log_format.unwrap_or(if std::io::stderr().is_terminal() {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
+    let format =
+        settings.log_format.unwrap_or(if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json });
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),

@@ -8,13 +8,14 @@ pub use app::{Addresses, App};
 use crate::{config::Settings, embedded::data_dir};
 use anyhow::{Context, Result};
 use eventstore::{EventStore, Position};
-use mirror::KafkaConfig;
+use mirror::{KafkaConfig, Start};
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use std::{sync::Arc, time::Duration};
+use std::time::{Duration, Instant};
 
 /// Connections of the pool: reads, and what no batch gathers.
 const POOL_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(200);
 
 /// The database given, or that of the running `up`.
 pub fn database_url(settings: &Settings) -> Result<String> {
@@ -31,14 +32,35 @@ pub async fn pool(url: &str) -> Result<PgPool> {
     options.connect(url).await.context("PostgreSQL can't be reached: check DATABASE_URL")
 }
 
-/// What Kafka holds against the store, up to a position: a sentence, and the faults.
+/// What Kafka holds against the store, up to a position: a sentence, and the faults. A relay that is behind may come up for so long.
 pub async fn verify_chain(
-    kafka: KafkaConfig,
-    store: Arc<dyn EventStore>,
+    kafka: &KafkaConfig,
+    store: &dyn EventStore,
     upto: Position,
     catch_up: Duration,
-    progress: impl Fn(u64) + Send + Sync,
+    progress: &(dyn Fn(Position) + Send + Sync),
 ) -> Result<(String, Vec<String>)> {
-    let _ = (kafka, store, upto, catch_up, progress);
-    anyhow::bail!("to be joined")
+    let deadline = Instant::now() + catch_up;
+    // The stand-in may hold nothing at all: it began at a head that has not moved since.
+    while kafka.start == Start::Beginning
+        && mirror::reached(kafka, store.log()).await? < upto
+        && Instant::now() < deadline
+    {
+        tokio::time::sleep(CATCH_UP_PAUSE).await;
+    }
+    let report = mirror::verify_chain(kafka, store, upto, progress).await?;
+    let mut faults: Vec<_> = report.broken.iter().map(|fault| format!("kafka: {fault}")).collect();
+    let untold = report.faults.saturating_sub(faults.len() as u64);
+    if untold > 0 {
+        faults.push(format!("kafka: and {untold} more"));
+    }
+    let from = match report.from.0 {
+        1 => String::new(),
+        from => format!(" from position {from} on, where it begins"),
+    };
+    let trimmed = match report.trimmed {
+        0 => String::new(),
+        trimmed => format!("; {trimmed} events were trimmed by retention"),
+    };
+    Ok((format!("{} records, each event once, in order and unaltered{from}{trimmed}", report.records), faults))
 }

@@ -37,18 +37,14 @@ pub struct Tail {
 pub(crate) fn watermarks(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<(i64, i64)>, MirrorError> {
     routing
         .lanes()
-        .map(|(_, topic, partition)| {
-            Ok(consumer.fetch_watermarks(routing.name(topic), partition, METADATA_TIMEOUT)?)
-        })
+        .map(|(_, topic, partition)| Ok(consumer.fetch_watermarks(routing.name(topic), partition, METADATA_TIMEOUT)?))
         .collect()
 }
 
 /// The tail of every lane. The consumer reads committed and reports the ends of partitions. Blocks.
 pub(crate) fn tails(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<Tail>, MirrorError> {
-    let mut tails: Vec<Tail> = watermarks(consumer, routing)?
-        .into_iter()
-        .map(|(low, high)| Tail { low, high, last: None })
-        .collect();
+    let mut tails: Vec<Tail> =
+        watermarks(consumer, routing)?.into_iter().map(|(low, high)| Tail { low, high, last: None }).collect();
     for topic in Topic::ALL {
         let result = topic_tails(consumer, routing, topic, &mut tails);
         consumer.unassign()?;

@@ -58,10 +58,7 @@ pub(crate) fn kafka_code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
 /// What a producer hears once another has called `init_transactions` under its transactional id, or once the broker gave up
 /// its transaction while it was frozen.
 pub(crate) fn is_fencing(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch
-    )
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch)
 }
 
 /// Why a record can't be read as one of ours.

@@ -52,6 +52,8 @@ struct Open {
     // Dropped before the consumer: then a revocation at its close is answered at once.
     rebalances: mpsc::Receiver<Rebalance>,
     lanes: Option<Lanes>,
+    /// To be read, but not opened yet: whoever drops `next` in between loses nothing.
+    wanted: Option<Vec<i32>>,
     consumer: Arc<BaseConsumer<Quiet>>,
     routing: Arc<Routing>,
     states: Vec<LaneState>,
@@ -119,8 +121,11 @@ impl KafkaFeed {
         let whole = self.group.is_none();
         let Some(open) = self.open.as_mut() else { return Ok(Vec::new()) };
         open.serve().map_err(unavailable)?;
-        if let Ok(rebalance) = open.rebalances.try_recv() {
-            self.rebalance(rebalance).await.map_err(unavailable)?;
+        while let Ok(rebalance) = open.rebalances.try_recv() {
+            open.rebalance(rebalance, &self.owned).map_err(unavailable)?;
+        }
+        if let Some(wanted) = open.wanted.clone() {
+            self.read(&wanted).await.map_err(unavailable)?;
             return Ok(Vec::new());
         }
         let mut events = Vec::new();
@@ -177,33 +182,19 @@ impl KafkaFeed {
             let names: Vec<&str> = topics::Topic::ALL.map(|topic| routing.name(topic)).to_vec();
             consumer.subscribe(&names)?;
         }
-        let all: Vec<i32> = (0..routing.partitions(topics::Topic::Order).max(routing.partitions(topics::Topic::Stock))).collect();
+        let most = topics::Topic::ALL.map(|topic| routing.partitions(topic)).into_iter().max().unwrap_or(0);
+        let all = || (0..most).collect();
         let states = (0..count).map(|_| LaneState::default()).collect();
         self.open = Some(Open {
             rebalances,
             lanes: None,
+            wanted: self.group.is_none().then(all),
             consumer,
             routing,
             states,
             ready: BTreeSet::new(),
             waiting_since: Instant::now(),
         });
-        if self.group.is_none() { self.read(&all).await } else { Ok(()) }
-    }
-
-    async fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), MirrorError> {
-        let Some(open) = self.open.as_mut() else { return Ok(()) };
-        open.forget();
-        match rebalance {
-            Rebalance::Assigned(partitions) => {
-                self.read(&partitions).await?;
-                self.owned.send_replace(partitions);
-            }
-            Rebalance::Revoked => {
-                self.owned.send_replace(Vec::new());
-                open.consumer.unassign()?;
-            }
-        }
         Ok(())
     }
 
@@ -231,6 +222,7 @@ impl KafkaFeed {
             open.states[lane.0] = LaneState { read: true, last: from[lane.0], ..LaneState::default() };
         }
         open.lanes = Some(Lanes::open(open.consumer.clone(), open.routing.clone(), &wanted)?);
+        open.wanted = None;
         Ok(())
     }
 }
@@ -272,6 +264,23 @@ impl Open {
             Some(Err(error)) => Err(error.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Does what the group wants.
+    fn rebalance(&mut self, rebalance: Rebalance, owned: &watch::Sender<Vec<i32>>) -> Result<(), MirrorError> {
+        self.forget();
+        match rebalance {
+            Rebalance::Assigned(partitions) => {
+                owned.send_replace(partitions.clone());
+                self.wanted = Some(partitions);
+            }
+            Rebalance::Revoked => {
+                owned.send_replace(Vec::new());
+                self.wanted = None;
+                self.consumer.unassign()?;
+            }
+        }
+        Ok(())
     }
 
     /// Stops reading, and forgets what wasn't answered yet.
@@ -323,7 +332,8 @@ impl LaneState {
         // The first one may follow any that lies before our start.
         let whole = if self.linked { prev == self.last } else { prev <= self.last };
         if !whole {
-            let why = format!("position {} follows {prev}, but {} was read last in its partition", event.position, self.last);
+            let why =
+                format!("position {} follows {prev}, but {} was read last in its partition", event.position, self.last);
             return Err(FeedError::Corrupt(why));
         }
         self.last = event.position;

@@ -166,9 +166,5 @@ fn read<M: Message>(record: &M) -> Read
 where
     M::Headers: rdkafka::message::Headers,
 {
-    Read {
-        offset: record.offset(),
-        key: record.key().unwrap_or_default().to_vec(),
-        decoded: wire::decode(record),
-    }
+    Read { offset: record.offset(), key: record.key().unwrap_or_default().to_vec(), decoded: wire::decode(record) }
 }

@@ -25,4 +25,4 @@ pub use feed::KafkaFeed;
 pub use in_process::InProcessKafka;
 pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
 pub use topics::{Routing, Topic};
-pub use verify::{ChainFault, ChainReport, FaultKind, verify_chain};
+pub use verify::{ChainFault, ChainReport, FaultKind, reached, verify_chain};

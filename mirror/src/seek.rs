@@ -80,7 +80,9 @@ fn round(
             Some(Err(error)) => return Err(error.into()),
             Some(Ok(record)) => {
                 let partition = record.partition();
-                let (Some(middle), Some(range)) = (asked.remove(&partition), ranges.get_mut(&partition)) else { continue };
+                let (Some(middle), Some(range)) = (asked.remove(&partition), ranges.get_mut(&partition)) else {
+                    continue;
+                };
                 let decoded = wire::decode(&record).map_err(|error| {
                     let (topic, partition, offset) = wire::place(&record);
                     MirrorError::Record { topic, partition, offset, error }

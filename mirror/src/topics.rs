@@ -212,10 +212,7 @@ pub(crate) async fn grow(config: &KafkaConfig, topic: &str) -> Result<(), Mirror
 }
 
 /// How many partitions a topic has; `None`: it isn't there. The client must be a consumer: a producer's question may create it.
-fn partition_count<C: ConsumerContext>(
-    client: &BaseConsumer<C>,
-    topic: &str,
-) -> Result<Option<i32>, MirrorError> {
+fn partition_count<C: ConsumerContext>(client: &BaseConsumer<C>, topic: &str) -> Result<Option<i32>, MirrorError> {
     let metadata = client.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(RDKafkaErrorCode::from) {
@@ -271,7 +268,8 @@ impl ConsumerContext for Quiet {
         partitions: &mut rdkafka::TopicPartitionList,
     ) {
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let numbers: std::collections::BTreeSet<i32> = partitions.elements().iter().map(|place| place.partition()).collect();
+        let numbers: std::collections::BTreeSet<i32> =
+            partitions.elements().iter().map(|place| place.partition()).collect();
         let told = self.rebalances.as_ref().is_some_and(|told| {
             let what = if assigned { Rebalance::Assigned(numbers.into_iter().collect()) } else { Rebalance::Revoked };
             told.send(what).is_ok()

@@ -8,7 +8,7 @@ use crate::{
     topics::{self, Lane, Quiet, Topic, blocking},
     wire::Decoded,
 };
-use eventstore::{EventStore, Position, RecordedEvent};
+use eventstore::{EventStore, Log, Position, RecordedEvent};
 use rdkafka::consumer::BaseConsumer;
 use std::{
     collections::BTreeSet,
@@ -101,6 +101,18 @@ impl fmt::Display for ChainFault {
         write!(f, ": position {} {what}", self.position)?;
         if self.detail.is_empty() { Ok(()) } else { write!(f, " ({})", self.detail) }
     }
+}
+
+/// The position up to which the relay has come: the latest that Kafka holds.
+pub async fn reached(config: &KafkaConfig, log: Log) -> Result<Position, MirrorError> {
+    let consumer = lanes::consumer(config, "waybill-verify", "read_committed", Duration::from_millis(20))?;
+    let config = config.clone();
+    blocking(move || {
+        let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(Position::ZERO) };
+        let tails = chain::tails(&consumer, &routing)?;
+        Ok(chain::latest(&tails).map_or(Position::ZERO, |last| last.event.position))
+    })
+    .await
 }
 
 /// Compares Kafka with the store for every event up to `upto`. `progress` is told the position reached, now and then.
@@ -320,11 +332,7 @@ fn position_of(read: &Read) -> Option<Position> {
 }
 
 /// What of a record isn't as the store has it.
-fn difference(
-    stored: &RecordedEvent,
-    read: &Read,
-    decoded: &Decoded,
-) -> Option<String> {
+fn difference(stored: &RecordedEvent, read: &Read, decoded: &Decoded) -> Option<String> {
     let found = &decoded.event;
     let same = [
         ("value", found.payload.get() == stored.payload.get()),

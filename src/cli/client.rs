@@ -42,8 +42,9 @@ impl Client {
             Some(key) => key.clone(),
             None => {
                 let path = settings.data_dir.join(DEV_KEYS);
-                let text = std::fs::read_to_string(&path)
-                    .with_context(|| format!("there is no key: set WAYBILL_KEY, or start `waybill up` ({})", path.display()))?;
+                let text = std::fs::read_to_string(&path).with_context(|| {
+                    format!("there is no key: set WAYBILL_KEY, or start `waybill up` ({})", path.display())
+                })?;
                 pick(serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?)
             }
         };

@@ -56,12 +56,18 @@ pub async fn run(settings: &Settings) -> ExitCode {
 fn folder(path: &Path) -> Finding {
     let shown = path.display();
     match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Fine(format!("data folder: {shown} is made by the first `waybill up`")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Fine(format!("data folder: {shown} is made by the first `waybill up`"))
+        }
         Err(error) => Fault(format!("data folder: {shown} can't be read: {error}")),
-        Ok(found) if !found.is_dir() => Fault(format!("data folder: {shown} is no folder; choose another with --data-dir")),
+        Ok(found) if !found.is_dir() => {
+            Fault(format!("data folder: {shown} is no folder; choose another with --data-dir"))
+        }
         Ok(_) => match tempfile::tempfile_in(path) {
             Ok(_) => Fine(format!("data folder: {shown} can be written")),
-            Err(error) => Fault(format!("data folder: {shown} can't be written: {error}; choose another with --data-dir")),
+            Err(error) => {
+                Fault(format!("data folder: {shown} can't be written: {error}; choose another with --data-dir"))
+            }
         },
     }
 }
@@ -84,7 +90,8 @@ fn secrets(data_dir: &Path) -> Vec<Finding> {
     let check = |name: &str| {
         let path = data_dir.join(name);
         let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;
-        (mode & 0o077 != 0).then(|| Fault(format!("secrets: {} has mode {mode:o}; do: chmod 600 {}", path.display(), path.display())))
+        (mode & 0o077 != 0)
+            .then(|| Fault(format!("secrets: {} has mode {mode:o}; do: chmod 600 {}", path.display(), path.display())))
     };
     [DEV_KEYS, "master.key", "run.json", "postgres.password"].into_iter().filter_map(check).collect()
 }
@@ -94,7 +101,10 @@ async fn database(settings: &Settings, running: Option<String>) -> Finding {
     let Some(url) = url else {
         return match postgres::found_on_this_machine() {
             Some(major) => Fine(format!("PostgreSQL: {major} is on this machine and will be started")),
-            None => Note("PostgreSQL: none on this machine; a pinned one is fetched from Maven Central at the first start".to_owned()),
+            None => Note(
+                "PostgreSQL: none on this machine; a pinned one is fetched from Maven Central at the first start"
+                    .to_owned(),
+            ),
         };
     };
     match tokio::time::timeout(TIMEOUT, about_database(&url)).await {
@@ -125,7 +135,10 @@ async fn broker(settings: &Settings, running: Option<String>) -> Finding {
     let Some(brokers) = settings.kafka_brokers.clone().or(running) else {
         return match kafka::java_found() {
             Some(java) => Fine(format!("Kafka: {} will run it", java.display())),
-            None => Note("Kafka: no Java 17 or later; a stand-in inside the process is used, which forgets all at exit".to_owned()),
+            None => Note(
+                "Kafka: no Java 17 or later; a stand-in inside the process is used, which forgets all at exit"
+                    .to_owned(),
+            ),
         };
     };
     let first = brokers.split(',').next().unwrap_or_default().trim().to_owned();
@@ -139,7 +152,9 @@ async fn broker(settings: &Settings, running: Option<String>) -> Finding {
 fn address(settings: &Settings) -> Finding {
     match TcpListener::bind(settings.http_addr) {
         Ok(_) => Fine(format!("address: {} is free", settings.http_addr)),
-        Err(error) => Fault(format!("address: can't listen on {}: {error}; choose another with --http-addr", settings.http_addr)),
+        Err(error) => {
+            Fault(format!("address: can't listen on {}: {error}; choose another with --http-addr", settings.http_addr))
+        }
     }
 }
 
@@ -151,7 +166,9 @@ async fn server(base: &str) -> Vec<Finding> {
     };
     let ready = match answer.await {
         Ok(ready) => ready,
-        Err(error) => return vec![Fault(format!("server: {base} does not answer ({error}); is `waybill up` still running?"))],
+        Err(error) => {
+            return vec![Fault(format!("server: {base} does not answer ({error}); is `waybill up` still running?"))];
+        }
     };
     let mut findings = vec![match ready["status"].as_str() {
         Some("ready") => Fine(format!("server: {base} is ready")),
@@ -168,7 +185,8 @@ async fn server(base: &str) -> Vec<Finding> {
 
 async fn provider(name: &str, url: Option<&str>, participants: Participants) -> Finding {
     let Some(url) = url else {
-        let how = if participants == Participants::InProcess { "inside the process" } else { "as a process of its own" };
+        let how =
+            if participants == Participants::InProcess { "inside the process" } else { "as a process of its own" };
         return Fine(format!("{name}: simulated, {how}"));
     };
     let answer = async {

@@ -63,7 +63,8 @@ async fn create(settings: &Settings, keys: &Keys) -> Result<String> {
     }
     let pool = wiring::pool(&wiring::database_url(settings)?).await?;
     eventstore::sql::migrate(&pool).await?;
-    let store = Arc::new(PgEventStore::connect(pool, eventstore::Log::MAIN, eventstore::sql::Options::default()).await?);
+    let store =
+        Arc::new(PgEventStore::connect(pool, eventstore::Log::MAIN, eventstore::sql::Options::default()).await?);
     if let Some(shop) = shop {
         let shop = Shop { id: shop.clone(), time_zone: time_zone.clone(), defaults: serde_json::json!({}) };
         Shops::new(store.clone()).create_shop(&shop).await?;

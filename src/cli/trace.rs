@@ -163,7 +163,13 @@ fn story(order: &Order, entries: &[Entry]) -> Result<String> {
     writeln!(text, "Order {} of shop {}  ({})", order.order_ref, order.shop, order.id)?;
     let reason = order.status_reason.as_deref().map(|reason| format!(" – {}", words(reason))).unwrap_or_default();
     writeln!(text, "  now        {}{reason}", order.status)?;
-    writeln!(text, "  placed     {} by customer {}, received {}", time(order.placed_at), order.customer_ref, time(order.received_at))?;
+    writeln!(
+        text,
+        "  placed     {} by customer {}, received {}",
+        time(order.placed_at),
+        order.customer_ref,
+        time(order.received_at)
+    )?;
     let units: i64 = order.lines.iter().map(|line| line.quantity).sum();
     writeln!(text, "  goods      {} ({units} in all)", plural(order.lines.len(), "line"))?;
     for line in &order.lines {
@@ -182,7 +188,13 @@ fn story(order: &Order, entries: &[Entry]) -> Result<String> {
             (Some(carrier), Some(number)) => format!(", {carrier} {number}"),
             _ => String::new(),
         };
-        writeln!(text, "  parcel     {} at {}{tracking}  ({})", words(&fulfillment.stage.to_lowercase()), fulfillment.location, fulfillment.id)?;
+        writeln!(
+            text,
+            "  parcel     {} at {}{tracking}  ({})",
+            words(&fulfillment.stage.to_lowercase()),
+            fulfillment.location,
+            fulfillment.id
+        )?;
     }
     writeln!(text, "\nWhat happened")?;
     for entry in entries {
@@ -209,7 +221,9 @@ fn next(saga: &Saga) -> String {
         ("COMPLETED", _) => "Nothing: the order is complete.".to_owned(),
         ("COMPENSATED", _) => "Nothing: the order is cancelled and everything is undone.".to_owned(),
         ("PAUSED", _) => format!("It is paused at “{step}”{since} and needs an operator.{rest}"),
-        ("COMPENSATING", on) => format!("It is being undone, now at “{step}”; it waits for {}{since}.{rest}", on.unwrap_or("nobody")),
+        ("COMPENSATING", on) => {
+            format!("It is being undone, now at “{step}”; it waits for {}{since}.{rest}", on.unwrap_or("nobody"))
+        }
         (_, Some(on)) => format!("It is at “{step}” and waits for {on}{since}.{rest}"),
         (_, None) => format!("It is at “{step}”.{rest}"),
     }

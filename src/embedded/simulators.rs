@@ -47,7 +47,8 @@ impl Simulator {
         let name = provider.name();
         let folder = data_dir.folder(name)?;
         let settings_file = folder.join("settings.json");
-        let before: Option<Settings> = fs::read(&settings_file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let before: Option<Settings> =
+            fs::read(&settings_file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let spec = |port: u16| Spec {
             name: name.into(),
             program: launcher.exe.clone(),
@@ -71,7 +72,8 @@ impl Simulator {
         };
         // What is left over from before holds the port and the ledger.
         supervise::clear(&spec(0)).await?;
-        let port = free_port(before.map(|settings| settings.port), &[]).map_err(|source| Error::Port { name, source })?;
+        let port =
+            free_port(before.map(|settings| settings.port), &[]).map_err(|source| Error::Port { name, source })?;
         let text = serde_json::to_vec(&Settings { port }).unwrap_or_default();
         write_atomically(&settings_file, &text, 0o644).map_err(|source| Error::Port { name, source })?;
         let server = Server::start(&launcher.exe, spec(port)).await?;

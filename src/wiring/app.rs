@@ -9,9 +9,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use axum::Router;
-use commands::{
-    AppState, LocationModes, OutcomeView, Outcomes,
-};
+use commands::{AppState, LocationModes, OutcomeView, Outcomes};
 use eventstore::{ApiKeys, EventStore, Log, PgEventStore, Position, Shops, Vault, sql};
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle};
 use queries::{

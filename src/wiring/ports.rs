@@ -47,7 +47,8 @@ impl Secrets for VaultSecrets {
             false => self.personal(order).await?.and_then(|personal| personal.ship_to),
         };
         // An order that costs nothing may come without an address; the event then says at most the country.
-        let country = address.as_ref().map(|address| address.country.clone()).or_else(|| placed.ship_to.country.clone());
+        let country =
+            address.as_ref().map(|address| address.country.clone()).or_else(|| placed.ship_to.country.clone());
         Ok(ShipTo {
             country: country.unwrap_or_else(|| "US".to_owned()),
             postal_code: address.and_then(|address| address.postal_code),

@@ -56,9 +56,9 @@ pub(super) fn sagas(health: Arc<Health>, runner: RunnerHandle, stop: Cancellatio
         loop {
             let status = runner.status();
             let part = match () {
-                () if status.slots_held == 0 => {
-                    Part::Degraded { detail: "no slots are held: another owner's leases last, or the store is away".to_owned() }
-                }
+                () if status.slots_held == 0 => Part::Degraded {
+                    detail: "no slots are held: another owner's leases last, or the store is away".to_owned(),
+                },
                 () if !status.not_answering.is_empty() => Part::Ok {
                     detail: Some(format!(
                         "{} does not answer; {} sagas wait",

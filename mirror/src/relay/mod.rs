@@ -95,7 +95,8 @@ impl Relay {
         let reporter = Arc::new(Reporter::new(store.log()));
         let status = reporter.subscribe();
         let transactional_id = format!("{}-relay-{}", config.kafka.topic_prefix, store.log().name());
-        let relay = Relay { store, config: config.kafka, transactional_id, reporter, stop, limit: MIN_BATCH_EVENTS * 8 };
+        let relay =
+            Relay { store, config: config.kafka, transactional_id, reporter, stop, limit: MIN_BATCH_EVENTS * 8 };
         RelayHandle { status, task: tokio::spawn(relay.run()) }
     }
 

@@ -53,7 +53,12 @@ impl Session {
             routing: Arc::new(topics::ensure(config, store.log(), watcher.clone()).await?),
             watcher,
             producer: None,
-            resume: Resume { after: Position::ZERO, complete: [Position::ZERO; 2], refill: [None; 2], prev: Vec::new() },
+            resume: Resume {
+                after: Position::ZERO,
+                complete: [Position::ZERO; 2],
+                refill: [None; 2],
+                prev: Vec::new(),
+            },
             began_at: Vec::new(),
         };
         session.look(store).await?;
@@ -90,7 +95,8 @@ impl Session {
     async fn grow_empty(&mut self, tails: &[Tail]) -> Result<bool, MirrorError> {
         let mut grown = false;
         for topic in Topic::ALL {
-            let untouched = self.routing.lanes().filter(|(_, of, _)| *of == topic).all(|(lane, ..)| tails[lane.0].high == 0);
+            let untouched =
+                self.routing.lanes().filter(|(_, of, _)| *of == topic).all(|(lane, ..)| tails[lane.0].high == 0);
             if untouched && self.routing.partitions(topic) < self.config.partitions {
                 topics::grow(&self.config, self.routing.name(topic)).await?;
                 grown = true;

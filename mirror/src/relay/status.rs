@@ -64,15 +64,19 @@ impl Reporter {
 
     pub(super) fn kafka_down(&self, error: &str) {
         metrics::counter!("waybill_relay_errors_total", "log" => self.log.clone()).increment(1);
-        self.down(error, |status| matches!(status, RelayState::KafkaDown { .. }), |since, error| {
-            RelayState::KafkaDown { since, error }
-        });
+        self.down(
+            error,
+            |status| matches!(status, RelayState::KafkaDown { .. }),
+            |since, error| RelayState::KafkaDown { since, error },
+        );
     }
 
     pub(super) fn store_down(&self, error: &str) {
-        self.down(error, |status| matches!(status, RelayState::StoreDown { .. }), |since, error| {
-            RelayState::StoreDown { since, error }
-        });
+        self.down(
+            error,
+            |status| matches!(status, RelayState::StoreDown { .. }),
+            |since, error| RelayState::StoreDown { since, error },
+        );
     }
 
     /// Keeps `since` while the same trouble goes on, and logs only its beginning.
@@ -84,7 +88,9 @@ impl Reporter {
     ) {
         self.status.send_modify(|status| {
             let since = match &status.state {
-                RelayState::KafkaDown { since, .. } | RelayState::StoreDown { since, .. } if same(&status.state) => *since,
+                RelayState::KafkaDown { since, .. } | RelayState::StoreDown { since, .. } if same(&status.state) => {
+                    *since
+                }
                 _ => {
                     tracing::warn!(log = self.log, error, "the relay waits");
                     Utc::now()

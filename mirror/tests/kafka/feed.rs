@@ -124,7 +124,11 @@ mod contract {
         let stop = CancellationToken::new();
         let relay = Relay::spawn(store.clone(), RelayConfig { kafka: kafka.clone() }, stop.clone());
         caught_up(&relay, 0).await;
-        (store.clone(), Box::new(KafkaFeed::whole(kafka, eventstore::Log::MAIN, Position::ZERO)), Guard { stop, _broker: broker })
+        (
+            store.clone(),
+            Box::new(KafkaFeed::whole(kafka, eventstore::Log::MAIN, Position::ZERO)),
+            Guard { stop, _broker: broker },
+        )
     }
 
     eventstore::feed_contract!(given());

@@ -47,9 +47,10 @@ async fn planted(kafka: &KafkaConfig, change: impl FnOnce(&mut Vec<Seen>)) -> Ka
         .unwrap();
     for record in &records {
         let subject = usize::from(record.topic.contains("stock"));
-        let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
         let planted = FutureRecord::to(&names[subject])
             .partition(record.partition)
             .key(&record.key)
@@ -67,7 +68,8 @@ fn midst(records: &[Seen]) -> (usize, usize) {
     let after = |record: &&Seen| record.topic == first.topic && record.partition == 1 && record.offset > first.offset;
     let next = records.iter().filter(after).min_by_key(|record| record.offset).unwrap();
     let index = |wanted: &Seen| {
-        let same = |record: &Seen| (&record.topic, record.partition, record.offset) == (&wanted.topic, 1, wanted.offset);
+        let same =
+            |record: &Seen| (&record.topic, record.partition, record.offset) == (&wanted.topic, 1, wanted.offset);
         records.iter().position(same).unwrap()
     };
     (index(&first), index(next))

@@ -36,7 +36,10 @@ impl Input {
         let bytes = file.metadata().with_context(|| format!("{} can't be read", path.display()))?.len();
         let input = Input { path: path.to_owned(), kind, bytes };
         // A broken file is told before anything is sent.
-        input.reader(&ProgressBar::hidden())?.fill_buf().with_context(|| format!("{} can't be read", path.display()))?;
+        input
+            .reader(&ProgressBar::hidden())?
+            .fill_buf()
+            .with_context(|| format!("{} can't be read", path.display()))?;
         Ok(input)
     }
 

@@ -66,9 +66,7 @@ async fn execute(client: Client, import: &Import, input: Input, mut rejects: Rej
     let mut report = Report::default();
     let kind = input.kind;
     let done = match kind {
-        Kind::Orders => {
-            orders::place(&client, input, concurrency, import.wait, &bar, &mut report, &mut rejects).await
-        }
+        Kind::Orders => orders::place(&client, input, concurrency, import.wait, &bar, &mut report, &mut rejects).await,
         Kind::Stock => stock::receive(&client, input, concurrency, &bar, &mut report, &mut rejects).await,
     };
     bar.finish_and_clear();

@@ -58,7 +58,8 @@ pub(super) async fn place(
     let (lines, received) = mpsc::channel(READ_AHEAD);
     let reader = input.reader(bar)?;
     let reading = tokio::task::spawn_blocking(move || read_lines(reader, &lines));
-    let received = stream::unfold(received, |mut received| async { received.recv().await.map(|line| (line, received)) });
+    let received =
+        stream::unfold(received, |mut received| async { received.recv().await.map(|line| (line, received)) });
     let mut answers = std::pin::pin!(
         received.map(|line| async { (place_one(client, &line, wait).await, line) }).buffer_unordered(concurrency)
     );
@@ -149,7 +150,9 @@ async fn wait_for_all(
 ) -> Result<()> {
     let mut last_end = Instant::now();
     while !under_way.is_empty() && last_end.elapsed() < PATIENCE {
-        let asked = stream::iter(under_way.drain(..).map(|order| async move { get(client, &order.order_id, WAIT_SECONDS).await }));
+        let asked = stream::iter(
+            under_way.drain(..).map(|order| async move { get(client, &order.order_id, WAIT_SECONDS).await }),
+        );
         let answers: Vec<_> = asked.buffer_unordered(concurrency).collect().await;
         for order in answers {
             let order = order?;

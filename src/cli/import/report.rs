@@ -58,7 +58,8 @@ impl Report {
         let rate = self.answered() as f64 / elapsed.as_secs_f64().max(0.001);
         rows.push(("seconds".to_owned(), format!("{:.1}", elapsed.as_secs_f64())));
         rows.push((unit.to_owned(), format!("{rate:.0}")));
-        let width = |of: fn(&(String, String)) -> &String| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
+        let width =
+            |of: fn(&(String, String)) -> &String| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
         let (names, figures) = (width(|row| &row.0), width(|row| &row.1));
         let lines: Vec<_> = rows.iter().map(|(name, figure)| format!("{name:names$}  {figure:>figures$}")).collect();
         lines.join("\n")

@@ -1,9 +1,7 @@
 //! The servers that `up` brings along where none are given: PostgreSQL, Kafka, the two providers. They start side by side.
 use crate::{
     config::{Participants, Settings},
-    embedded::{
-        Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator,
-    },
+    embedded::{Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator},
     health::{Health, Part},
     simulate::Provider,
     wiring::Addresses,
@@ -112,8 +110,11 @@ async fn broker(settings: &Settings, data_dir: &DataDir, launcher: &Launcher) ->
     if let Some(kafka) = Kafka::start(data_dir, launcher).await.context("Kafka can't be started")? {
         return Ok(Broker::Started(kafka));
     }
-    tracing::warn!("there is no Java 17 or later: a stand-in for Kafka runs inside this process and forgets all at exit");
-    let kafka = InProcessKafka::start(&kafka_template(settings), Log::MAIN).context("the stand-in for Kafka can't be started")?;
+    tracing::warn!(
+        "there is no Java 17 or later: a stand-in for Kafka runs inside this process and forgets all at exit"
+    );
+    let kafka = InProcessKafka::start(&kafka_template(settings), Log::MAIN)
+        .context("the stand-in for Kafka can't be started")?;
     Ok(Broker::InProcess(kafka))
 }
 

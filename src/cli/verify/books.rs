@@ -189,7 +189,10 @@ impl Books {
         let mut faults = std::mem::take(&mut self.faults);
         for (account, shelf) in &self.shelves {
             if shelf.available() < 0 || shelf.on_hand < 0 || shelf.reserved < 0 {
-                faults.push(format!("goods: {account} is oversold: {} on hand, {} reserved", shelf.on_hand, shelf.reserved));
+                faults.push(format!(
+                    "goods: {account} is oversold: {} on hand, {} reserved",
+                    shelf.on_hand, shelf.reserved
+                ));
             }
             let guarded = balances.map(|balances| balances.get(account).copied().unwrap_or_default());
             if let Some(guarded) = guarded.filter(|guarded| *guarded != shelf.available()) {

@@ -105,9 +105,15 @@ impl Account {
         let pays = order.total > Amount::ZERO;
         match order.end {
             Some(End::Completed) => {
-                fault(self.authorized != u32::from(pays), format!("completed, but authorized {} times", self.authorized));
+                fault(
+                    self.authorized != u32::from(pays),
+                    format!("completed, but authorized {} times", self.authorized),
+                );
                 fault(self.captured != u32::from(pays), format!("completed, but captured {} times", self.captured));
-                fault(self.captured_amount != order.captured.0, "what the provider captured is not what is recorded".into());
+                fault(
+                    self.captured_amount != order.captured.0,
+                    "what the provider captured is not what is recorded".into(),
+                );
                 fault(self.voided + self.refunded > 0, "completed, but voided or refunded".into());
                 let labels = net(self.labels, self.labels_voided);
                 fault(order.auto && labels != 1, format!("completed, but {labels} labels are paid for"));

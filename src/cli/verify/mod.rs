@@ -15,8 +15,8 @@ use books::Books;
 use clap::Args;
 use domain::Amount;
 use eventstore::{EventStore, Log, PgEventStore, Position, sql};
-use mirror::{KafkaConfig, Start};
 use indicatif::{ProgressBar, ProgressStyle};
+use mirror::{KafkaConfig, Start};
 use sqlx::postgres::PgConnectOptions;
 use std::{
     collections::BTreeMap,
@@ -88,11 +88,9 @@ async fn verify(parts: &Parts) -> Result<bool> {
         faults: std::mem::take(&mut books.faults),
     }];
     report(&checks[0]);
-    for check in [
-        ledger_check(parts, &books).await?,
-        kafka_check(parts, head).await?,
-        projection_check(parts, head).await?,
-    ] {
+    for check in
+        [ledger_check(parts, &books).await?, kafka_check(parts, head).await?, projection_check(parts, head).await?]
+    {
         report(&check);
         checks.push(check);
     }
@@ -212,7 +210,8 @@ async fn kafka_check(parts: &Parts, head: Position) -> Result<Check> {
         return Ok(Check { what: "kafka: not looked at, since none is set".to_owned(), faults: vec![] });
     };
     let bar = progress("reading Kafka", head.0);
-    let report = wiring::verify_chain(kafka.clone(), parts.store.clone(), head, CATCH_UP, |done| bar.set_position(done))
+    let progress = |done: Position| bar.set_position(done.0.unsigned_abs());
+    let report = wiring::verify_chain(kafka, parts.store.as_ref(), head, CATCH_UP, &progress)
         .await
         .context("Kafka can't be verified")?;
     bar.finish_and_clear();

@@ -83,8 +83,11 @@ impl Shop {
             payload: payload(&json(n)),
             rank: 0,
         });
-        let stream =
-            StreamAppend { stream: stream.clone(), expected: Expected::Exact(Version(*before)), events: events.collect() };
+        let stream = StreamAppend {
+            stream: stream.clone(),
+            expected: Expected::Exact(Version(*before)),
+            events: events.collect(),
+        };
         *before += count;
         self.store.append(Append { streams: vec![stream], ..append() }).await.unwrap();
     }

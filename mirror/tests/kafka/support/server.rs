@@ -51,7 +51,8 @@ impl Server {
         std::fs::write(folder.path().join("log4j2.properties"), LOGGING).unwrap();
         std::fs::write(folder.path().join("class-path"), format!("-cp \"{jars}\"")).unwrap();
         let mut server = Server { folder, broker, keeper: None };
-        let formatted = server.java(&["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"]).output();
+        let formatted =
+            server.java(&["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"]).output();
         assert!(formatted.unwrap().status.success(), "Kafka's folder can't be formatted");
         server.run();
         Some(server)
