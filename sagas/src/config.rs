@@ -22,6 +22,9 @@ pub struct RunnerConfig {
     pub page: usize,
     /// Events read at once from the feed.
     pub batch: usize,
+    /// After each batch the feed is left alone for so long, so that under load it is read in large pieces. What was appended in this
+    /// process is handed over and does not wait for it.
+    pub feed_pause: Duration,
     /// Where goods lie.
     pub location: &'static str,
     pub retry: RetryPolicy,
@@ -46,6 +49,7 @@ impl RunnerConfig {
             max_seeds: 4096,
             page: 1000,
             batch: 512,
+            feed_pause: Duration::from_millis(10),
             location: domain::location::MAIN,
             retry: RetryPolicy::default(),
             payment: GateConfig::default(),

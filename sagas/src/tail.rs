@@ -33,6 +33,9 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
                 if let Some(last) = events.last() {
                     shared.live.passed(last.position);
                 }
+                if events.len() < shared.config.batch {
+                    tokio::time::sleep(shared.config.feed_pause).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the feed can't be read now");

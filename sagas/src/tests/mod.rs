@@ -1,6 +1,7 @@
 //! Sagas on a store in memory and the simulated providers, with a clock that jumps: each story, each fault, each point of a crash or a cancel.
 mod crashes;
 mod faults;
+mod invariants;
 mod outages;
 mod owners;
 mod postgres;
