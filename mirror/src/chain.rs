@@ -194,3 +194,6 @@ fn check_tail(last: &Decoded, lane: Lane, routing: &Routing, topic: Topic, head:
 pub(crate) fn latest(tails: &[Tail]) -> Option<&Decoded> {
     tails.iter().filter_map(|tail| tail.last.as_ref()).max_by_key(|last| last.event.position)
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,6 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, WireError> {
 pub(crate) fn place(record: &BorrowedMessage<'_>) -> (String, i32, i64) {
     (record.topic().to_owned(), record.partition(), record.offset())
 }
+
+#[cfg(test)]
+mod tests;

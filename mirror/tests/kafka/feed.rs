@@ -72,7 +72,7 @@ async fn the_members_of_a_group_share_the_partitions_and_miss_nothing_when_one_g
     let member = || KafkaFeed::owned(kafka.clone(), shop.store().log(), kafka.topic_prefix.clone(), Position::ZERO);
     let (mut one, mut two) = (member(), member());
     let mut seen: BTreeSet<i64> = BTreeSet::new();
-    let (mut ones, mut twos) = (one.partitions(), two.partitions());
+    let (ones, twos) = (one.partitions(), two.partitions());
     let shared = || ones.borrow().len() == 2 && twos.borrow().len() == 2;
     while seen.len() < shop.head().await as usize || !shared() {
         let next = tokio::time::timeout(Duration::from_secs(30), async {
@@ -84,8 +84,6 @@ async fn the_members_of_a_group_share_the_partitions_and_miss_nothing_when_one_g
         });
         seen.extend(next.await.unwrap().unwrap().iter().map(|event| event.position.0));
     }
-    ones.mark_unchanged();
-    twos.mark_unchanged();
     drop(two);
     shop.trade(100).await;
     while seen.len() < shop.head().await as usize {

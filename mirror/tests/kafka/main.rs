@@ -1,6 +1,7 @@
 //! The mirror on real Apache Kafka.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test panics when what it tests fails")]
 mod feed;
+mod in_process;
 mod relay;
 mod support;
 mod verify;
