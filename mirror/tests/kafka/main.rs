@@ -3,5 +3,6 @@
 mod feed;
 mod in_process;
 mod relay;
+mod speed;
 mod support;
 mod verify;

@@ -147,9 +147,8 @@ pub(crate) fn topics(config: &KafkaConfig) -> [String; 2] {
     ["order", "stock"].map(|subject| format!("{}.{subject}.v1", config.topic_prefix))
 }
 
-/// Reads both topics from the first record to the last, committed ones only.
-pub(crate) fn read_all(config: &KafkaConfig) -> Vec<Seen> {
-    let consumer: BaseConsumer = ClientConfig::new()
+fn plain(config: &KafkaConfig) -> BaseConsumer {
+    ClientConfig::new()
         .set("bootstrap.servers", &config.brokers)
         .set("group.id", "outsider")
         .set("isolation.level", "read_committed")
@@ -157,7 +156,25 @@ pub(crate) fn read_all(config: &KafkaConfig) -> Vec<Seen> {
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")
         .create()
-        .unwrap();
+        .unwrap()
+}
+
+/// A plain consumer of all partitions, committed records only.
+pub(crate) fn outsider(config: &KafkaConfig, from: Offset) -> BaseConsumer {
+    let consumer = plain(config);
+    let mut assignment = TopicPartitionList::new();
+    for topic in topics(config) {
+        for partition in 0..PARTITIONS {
+            assignment.add_partition_offset(&topic, partition, from).unwrap();
+        }
+    }
+    consumer.assign(&assignment).unwrap();
+    consumer
+}
+
+/// Reads both topics from the first record to the last, committed ones only.
+pub(crate) fn read_all(config: &KafkaConfig) -> Vec<Seen> {
+    let consumer = plain(config);
     let mut seen = Vec::new();
     for topic in topics(config) {
         let mut assignment = TopicPartitionList::new();
