@@ -12,6 +12,8 @@ use std::{
 /// Where settings may stand besides flags and the environment.
 pub const FILE: &str = "waybill.toml";
 const DEFAULT_HTTP_ADDR: &str = "127.0.0.1:8080";
+/// What libraries say of lost connections is said again by whoever lost them.
+const DEFAULT_LOG: &str = "info,sqlx=error";
 const DEFAULT_DATA_DIR: &str = "./.waybill";
 /// Fixed for a topic's life.
 const DEFAULT_KAFKA_PARTITIONS: i32 = 8;
@@ -60,7 +62,7 @@ pub struct Options {
     /// How logs are written to standard error [default: text on a terminal, else json]
     #[arg(long, env = "WAYBILL_LOG_FORMAT", global = true, value_enum)]
     pub log_format: Option<LogFormat>,
-    /// Which logs are written, e.g. `info,sagas=debug` [default: info]
+    /// Which logs are written, e.g. `info,sagas=debug` [default: info,sqlx=error]
     #[arg(long, env = "WAYBILL_LOG", global = true, value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -134,7 +136,7 @@ impl Settings {
             payment_url: first!(payment_url),
             shipping_url: first!(shipping_url),
             log_format: first!(log_format),
-            log: first!(log).unwrap_or_else(|| "info".to_owned()),
+            log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
         })
     }
 }

@@ -1,8 +1,12 @@
 //! How commands reach a running server: its address, the key, and a client that outlasts a lost connection.
 use crate::{config::Settings, embedded::data_dir};
 use anyhow::{Context, Result, bail};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use axum::body::Bytes;
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{self, HeaderMap},
+};
+use serde::{Deserialize, de::DeserializeOwned};
 use std::time::{Duration, Instant};
 
 /// How long a lost connection, or a server that says 503, is tried again.
@@ -67,19 +71,14 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
     }
 
-    /// Sends what `build` makes until it is answered: a lost connection, 409 in flight, 429 and 503 are tried again for 30 s.
+    /// Sends what `build` makes until it is answered in full: a lost connection, 409 in flight, 429 and 503 are tried again for 30 s.
     /// Safe because every write of ours carries an idempotency key.
-    pub async fn send(&self, build: impl Fn(&Client) -> RequestBuilder) -> Result<Response> {
+    pub async fn send(&self, build: impl Fn(&Client) -> RequestBuilder) -> Result<Answer> {
         let started = Instant::now();
         loop {
-            let outcome = build(self).send().await;
+            let outcome = Answer::read(build(self)).await;
             let again = match &outcome {
-                Ok(response) => {
-                    let in_flight = response.status() == StatusCode::CONFLICT
-                        && response.headers().contains_key(reqwest::header::RETRY_AFTER);
-                    in_flight
-                        || matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-                }
+                Ok(answer) => answer.asks_to_come_again(),
                 Err(error) => !error.is_builder(),
             };
             if !again || started.elapsed() >= RETRY_FOR {
@@ -89,15 +88,56 @@ impl Client {
         }
     }
 
+    /// Sends it once.
+    pub async fn send_once(&self, request: RequestBuilder) -> Result<Answer> {
+        let answer = Answer::read(request).await;
+        answer.with_context(|| format!("{} does not answer: is `waybill up` running?", self.base))
+    }
+
     /// Fails at once, in one line, when there is no server or the key is not good for `path`.
     pub async fn check(&self, path: &str) -> Result<()> {
-        let response = self.send(|client| client.request(Method::GET, path)).await?;
-        match response.status() {
+        let answer = self.send_once(self.request(Method::GET, path)).await?;
+        match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                bail!("{} refuses the key ({})", self.base, response.status())
+                bail!("{} refuses the key ({})", self.base, answer.status)
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    async fn read(request: RequestBuilder) -> reqwest::Result<Answer> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.bytes().await? })
+    }
+
+    fn asks_to_come_again(&self) -> bool {
+        let in_flight = self.status == StatusCode::CONFLICT && self.headers.contains_key(header::RETRY_AFTER);
+        in_flight || matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// The request was answered before.
+    pub fn is_replay(&self) -> bool {
+        self.headers.contains_key("idempotent-replayed")
+    }
+
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).with_context(|| format!("an answer {} that is not understood", self.status))
+    }
+
+    /// What is wrong, as far as the answer says it.
+    pub fn problem(&self) -> Problem {
+        self.json().unwrap_or_default()
     }
 }
 

@@ -145,9 +145,9 @@ async fn tell(client: &Client, trace: &Trace) -> Result<Option<String>> {
 /// What stands at `pointer` of the answer's data.
 async fn query<T: DeserializeOwned>(client: &Client, query: &str, variables: Value, pointer: &str) -> Result<T> {
     let body = json!({"query": query, "variables": variables});
-    let response = client.send(|client| client.request(Method::POST, "/graphql").json(&body)).await?;
-    let status = response.status();
-    let answer: Value = response.json().await.with_context(|| format!("{} answers {status}", client.base()))?;
+    let response = client.send_once(client.request(Method::POST, "/graphql").json(&body)).await?;
+    let status = response.status;
+    let answer: Value = response.json()?;
     if let Some(error) = answer["errors"].get(0) {
         bail!("{}", error["message"].as_str().unwrap_or("the query failed"));
     }

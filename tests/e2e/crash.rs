@@ -27,7 +27,8 @@ fn left_over(folder: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_survives_five_kills_at_random_moments() {
-    let seed: u64 = std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed: u64 =
+        std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!("seed {seed}: repeat with WAYBILL_TEST_SEED={seed}");
     let mut app = TestApp::start("crash").await;
     import(&app, STOCK, &[]).await;
@@ -37,7 +38,12 @@ async fn an_import_survives_five_kills_at_random_moments() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let importing = app.command(&["import", ORDERS, "--rejects", "/dev/null"]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let importing = app
+            .command(&["import", ORDERS, "--rejects", "/dev/null"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         tokio::time::sleep(Duration::from_millis(50 + random % 950)).await;
         app.kill_9().await;
         drop(importing);

@@ -12,7 +12,10 @@ pub(crate) const VALID: u64 = 288;
 pub(crate) fn figure(table: &str, name: &str) -> u64 {
     let line = table.lines().find(|line| line.trim_start().starts_with(name));
     let line = line.unwrap_or_else(|| panic!("no {name} in\n{table}"));
-    line.split_whitespace().last().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number in {line}"))
+    line.split_whitespace()
+        .last()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no number in {line}"))
 }
 
 pub(crate) async fn import(app: &TestApp, file: &str, more: &[&str]) -> String {
@@ -63,7 +66,11 @@ async fn the_real_orders_end_and_the_books_balance_and_again_changes_nothing() {
     let head = app.client.get("shop", "/v1/orders?ref=cj-31198570044").await.body["position"].clone();
     assert_eq!(figure(&import(&app, STOCK, &[]).await, "rows of goods in accepted before"), 2188);
     let again = import(&app, ORDERS, &["--wait"]).await;
-    assert_eq!((figure(&again, "orders accepted now"), figure(&again, "orders accepted before")), (0, VALID), "{again}");
+    assert_eq!(
+        (figure(&again, "orders accepted now"), figure(&again, "orders accepted before")),
+        (0, VALID),
+        "{again}"
+    );
     assert_eq!(app.client.graphql("support", "query { orders { totalCount } }", json!({})).await, data);
     assert_eq!(app.client.get("shop", "/v1/orders?ref=cj-31198570044").await.body["position"], head);
     app.assert_verified().await;

@@ -32,15 +32,30 @@ async fn an_order_is_completed_and_everyone_sees_it() {
     assert_eq!(read["saga"], json!({"state": "COMPLETED", "remainingSteps": []}));
     assert_eq!(read["fulfillments"][0]["stage"], "SHIPPED");
     assert!(read["fulfillments"][0]["trackingNumber"].is_string(), "{read}");
-    let types: Vec<_> = read["timeline"]["nodes"].as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
+    let types: Vec<_> =
+        read["timeline"]["nodes"].as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     let story = [
-        "OrderPlaced", "SagaStarted", "StockReserved", "PaymentAuthorized", "FulfillmentReleased", "FulfillmentShipped",
-        "PaymentCaptured", "OrderCompleted", "SagaCompleted",
+        "OrderPlaced",
+        "SagaStarted",
+        "StockReserved",
+        "PaymentAuthorized",
+        "FulfillmentReleased",
+        "FulfillmentShipped",
+        "PaymentCaptured",
+        "OrderCompleted",
+        "SagaCompleted",
     ];
     assert_eq!(types, story);
 
     // The goods have left the shelf, the money was taken once.
-    let stock = app.client.graphql("warehouse", "query($sku: String) { stock(sku: $sku) { nodes { onHand reserved available } } }", json!({"sku": sku})).await;
+    let stock = app
+        .client
+        .graphql(
+            "warehouse",
+            "query($sku: String) { stock(sku: $sku) { nodes { onHand reserved available } } }",
+            json!({"sku": sku}),
+        )
+        .await;
     assert_eq!(stock["stock"]["nodes"], json!([{"onHand": 8, "reserved": 0, "available": 8}]));
     assert_eq!(app.client.ledger("payment", id).await, ["authorize", "capture"]);
     assert_eq!(app.client.ledger("shipping", id).await, ["label"]);
@@ -82,7 +97,14 @@ async fn every_token_ends_as_it_must() {
         assert_eq!(app.client.ledger("payment", answer.body["order_id"].as_str().unwrap()).await, **ledger, "{token}");
     }
     // What was declined holds nothing back.
-    let stock = app.client.graphql("warehouse", "query($sku: String) { stock(sku: $sku) { nodes { onHand reserved } } }", json!({"sku": sku})).await;
+    let stock = app
+        .client
+        .graphql(
+            "warehouse",
+            "query($sku: String) { stock(sku: $sku) { nodes { onHand reserved } } }",
+            json!({"sku": sku}),
+        )
+        .await;
     assert_eq!(stock["stock"]["nodes"], json!([{"onHand": 96, "reserved": 0}]));
 }
 
@@ -106,7 +128,10 @@ async fn a_capture_that_is_declined_pauses_the_saga_until_an_operator_retries() 
     assert_eq!((&read.body["status"], &read.body["status_reason"]), (&json!("SHIPPED"), &json!("capture_declined")));
     let cancel = app.client.post("shop", &format!("/v1/orders/{id}/cancel"), &json!({"reason": "too late"})).await;
     assert_eq!((cancel.status, &cancel.body["code"]), (StatusCode::CONFLICT, &json!("already_shipped")));
-    let retried = app.client.post("operator", &format!("/v1/sagas/{saga}/retry"), &json!({"reason": "the bank was called"})).await;
+    let retried = app
+        .client
+        .post("operator", &format!("/v1/sagas/{saga}/retry"), &json!({"reason": "the bank was called"}))
+        .await;
     assert_eq!(retried.status, StatusCode::OK, "{}", retried.body);
     let shop = app.client.post("shop", &format!("/v1/sagas/{saga}/retry"), &json!({"reason": "please"})).await;
     assert_eq!(shop.status, StatusCode::FORBIDDEN);
@@ -122,7 +147,8 @@ async fn every_fault_of_an_order_is_named_at_once_and_nothing_is_kept() {
     let answer = app.client.post("shop", "/v1/orders", &body).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answer.headers["content-type"], "application/problem+json");
-    let mut paths: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
+    let mut paths: Vec<_> =
+        answer.body["errors"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["/currency", "/lines/0/line_total", "/lines/0/quantity", "/surprise"], "{}", answer.body);
     let found = app.client.get("shop", &format!("/v1/orders?ref={}", body["order_ref"].as_str().unwrap())).await;
@@ -161,7 +187,10 @@ async fn an_order_with_nothing_to_pay_completes_without_a_payment() {
     let answer = app.client.order_to_its_end(&body).await;
     assert_eq!(answer.body["status"], "COMPLETED", "{}", answer.body);
     let id = answer.body["order_id"].as_str().unwrap();
-    let data = app.client.graphql("shop", "query($id: ID!) { order(id: $id) { payment { captured } } }", json!({"id": id})).await;
+    let data = app
+        .client
+        .graphql("shop", "query($id: ID!) { order(id: $id) { payment { captured } } }", json!({"id": id}))
+        .await;
     assert!(data["order"]["payment"].is_null());
     assert!(app.client.ledger("payment", id).await.is_empty());
 }

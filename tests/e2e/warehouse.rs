@@ -28,7 +28,8 @@ async fn released(client: &Client, body: &Value) -> (String, String) {
 }
 
 async fn stage(client: &Client, id: &str) -> Value {
-    let query = "query($id: ID!) { order(id: $id) { status fulfillments { stage } saga { waitingOn remainingSteps } } }";
+    let query =
+        "query($id: ID!) { order(id: $id) { status fulfillments { stage } saga { waitingOn remainingSteps } } }";
     tokio::time::sleep(Duration::from_millis(200)).await;
     client.graphql("warehouse", query, json!({"id": id})).await["order"].clone()
 }
@@ -44,13 +45,19 @@ async fn staff_pick_pack_and_ship_and_the_order_completes() {
     let (id, fulfillment) = released(client, &order(&sku, 3, "tok_ok")).await;
     let waiting = stage(client, &id).await;
     assert_eq!(waiting["fulfillments"][0]["stage"], "TO_PICK");
-    assert_eq!(waiting["saga"], json!({"waitingOn": "warehouse", "remainingSteps": ["ship", "capture_payment", "complete"]}));
-    let report = async |what: &str, body: Value| client.post("warehouse", &format!("/v1/fulfillments/{fulfillment}/{what}"), &body).await;
+    assert_eq!(
+        waiting["saga"],
+        json!({"waitingOn": "warehouse", "remainingSteps": ["ship", "capture_payment", "complete"]})
+    );
+    let report = async |what: &str, body: Value| {
+        client.post("warehouse", &format!("/v1/fulfillments/{fulfillment}/{what}"), &body).await
+    };
     let picked = report("pick", json!({"lines": [{"line_id": "1", "quantity": 2}]})).await;
     assert_eq!(picked.status, StatusCode::OK, "{}", picked.body);
     assert!(picked.body["position"].is_string(), "{}", picked.body);
     assert_eq!(stage(client, &id).await["fulfillments"][0]["stage"], "PICKING");
-    let too_many = report("pick", json!({"lines": [{"line_id": "1", "quantity": 2}, {"line_id": "9", "quantity": 1}]})).await;
+    let too_many =
+        report("pick", json!({"lines": [{"line_id": "1", "quantity": 2}, {"line_id": "9", "quantity": 1}]})).await;
     assert_eq!(too_many.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", too_many.body);
     assert_eq!(report("pick", json!({})).await.status, StatusCode::OK);
     assert_eq!(stage(client, &id).await["fulfillments"][0]["stage"], "PICKED");
@@ -66,7 +73,12 @@ async fn staff_pick_pack_and_ship_and_the_order_completes() {
     // A cancel before anything left: everything is undone, and a late report is refused.
     let (id, fulfillment) = released(client, &order(&sku, 3, "tok_ok")).await;
     let cancel = client.post("shop", &format!("/v1/orders/{id}/cancel"), &json!({"reason": "changed my mind"})).await;
-    assert_eq!((cancel.status, &cancel.body["status"]), (StatusCode::ACCEPTED, &json!("CANCELLING")), "{}", cancel.body);
+    assert_eq!(
+        (cancel.status, &cancel.body["status"]),
+        (StatusCode::ACCEPTED, &json!("CANCELLING")),
+        "{}",
+        cancel.body
+    );
     let ended = client.get("shop", &format!("/v1/orders/{id}?wait=30")).await;
     assert_eq!((&ended.body["status"], &ended.body["status_reason"]), (&json!("CANCELLED"), &json!("requested")));
     let again = client.post("shop", &format!("/v1/orders/{id}/cancel"), &json!({"reason": "changed my mind"})).await;
@@ -80,7 +92,8 @@ async fn staff_pick_pack_and_ship_and_the_order_completes() {
         let (id, fulfillment) = released(client, &order(&sku, 1, "tok_ok")).await;
         let (path, nothing) = (format!("/v1/fulfillments/{fulfillment}/ship"), json!({}));
         let (cancel_path, reason) = (format!("/v1/orders/{id}/cancel"), json!({"reason": "race"}));
-        let (ship, cancel) = tokio::join!(client.post("warehouse", &path, &nothing), client.post("shop", &cancel_path, &reason));
+        let (ship, cancel) =
+            tokio::join!(client.post("warehouse", &path, &nothing), client.post("shop", &cancel_path, &reason));
         assert_ne!(ship.status.is_success(), cancel.status.is_success(), "{} {}", ship.body, cancel.body);
         let ended = client.get("shop", &format!("/v1/orders/{id}?wait=30")).await;
         assert_eq!(ended.body["status"], if ship.status.is_success() { "COMPLETED" } else { "CANCELLED" });
@@ -88,7 +101,8 @@ async fn staff_pick_pack_and_ship_and_the_order_completes() {
 
     // Goods that broke are no longer there to sell; more than are free can't break unnoticed.
     let adjust = async |delta: i64| {
-        let body = json!({"ref": unique("adjustment"), "location": "main", "sku": sku, "delta": delta, "reason": "dropped"});
+        let body =
+            json!({"ref": unique("adjustment"), "location": "main", "sku": sku, "delta": delta, "reason": "dropped"});
         client.post("warehouse", "/v1/stock/adjustments", &body).await
     };
     assert_eq!(adjust(-2).await.status, StatusCode::OK);

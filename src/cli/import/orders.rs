@@ -115,12 +115,11 @@ async fn place_one(client: &Client, line: &Line, wait: bool) -> Result<Answer> {
             if wait { request.header("prefer", format!("wait={WAIT_SECONDS}")) } else { request }
         })
         .await?;
-    let status = response.status();
+    let status = response.status;
     if status.is_success() {
-        let before = response.headers().contains_key("idempotent-replayed");
-        return Ok(Answer::Accepted { before, order: response.json().await? });
+        return Ok(Answer::Accepted { before: response.is_replay(), order: response.json()? });
     }
-    let problem: Problem = response.json().await.unwrap_or_default();
+    let problem = response.problem();
     match status {
         // The same order under another key: it was placed before.
         StatusCode::CONFLICT if problem.code == "order_ref_taken" && problem.same_body => {
@@ -137,7 +136,10 @@ async fn place_one(client: &Client, line: &Line, wait: bool) -> Result<Answer> {
 async fn get(client: &Client, order_id: &str, wait: u32) -> Result<Order> {
     let path = format!("/v1/orders/{order_id}?wait={wait}");
     let response = client.send(|client| client.request(Method::GET, &path)).await?;
-    Ok(response.error_for_status().with_context(|| format!("order {order_id}"))?.json().await?)
+    if !response.status.is_success() {
+        bail!("order {order_id} can't be read: {} {}", response.status, response.problem().detail);
+    }
+    response.json()
 }
 
 /// Asks after what had not ended, until all have or none has for a long time.

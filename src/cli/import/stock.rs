@@ -144,12 +144,12 @@ async fn send(client: &Client, batch: Batch) -> Result<Received> {
                     .json(&body)
             })
             .await?;
-        let status = response.status();
+        let status = response.status;
         if status.is_success() {
-            let before = response.headers().contains_key("idempotent-replayed");
+            let before = response.is_replay();
             return Ok(Received { rows: rows.len() as u64, before, rejected });
         }
-        let problem: Problem = response.json().await.unwrap_or_default();
+        let problem = response.problem();
         if status != StatusCode::UNPROCESSABLE_ENTITY || problem.errors.is_empty() {
             bail!("row {}: the server answers {status}: {} {}", rows[0].number, problem.code, problem.detail);
         }

@@ -94,9 +94,8 @@ impl TestApp {
     }
 
     async fn is_up(&mut self) -> bool {
-        let read = |name: &str| -> Option<Value> {
-            serde_json::from_slice(&fs::read(self.data_dir().join(name)).ok()?).ok()
-        };
+        let read =
+            |name: &str| -> Option<Value> { serde_json::from_slice(&fs::read(self.data_dir().join(name)).ok()?).ok() };
         let (Some(run), Some(keys)) = (read("run.json"), read("dev-keys.json")) else { return false };
         self.client = Client::connect(&run, &keys);
         self.client.is_ready().await
