@@ -70,10 +70,8 @@ impl Session {
     }
 
     async fn look(&mut self, store: &dyn EventStore) -> Result<(), NoSession> {
-        let mut tails = self.tails().await?;
-        if self.grow_empty(&tails).await? {
-            tails = self.tails().await?;
-        }
+        let tails = self.tails().await?;
+        self.grow_empty(&tails).await?;
         let head = store.head().await?;
         if let Some(last) = chain::latest(&tails)
             && last.event.incarnation == head.incarnation
@@ -91,24 +89,20 @@ impl Session {
         blocking(move || chain::tails(&watcher, &routing)).await
     }
 
-    /// A topic that was never written to gets the partitions that were asked for.
-    async fn grow_empty(&mut self, tails: &[Tail]) -> Result<bool, MirrorError> {
-        let mut grown = false;
+    /// A topic that was never written to, perhaps made by the broker itself, gets the partitions that were asked for; then the
+    /// session begins anew.
+    async fn grow_empty(&self, tails: &[Tail]) -> Result<(), MirrorError> {
         for topic in Topic::ALL {
-            let untouched =
-                self.routing.lanes().filter(|(_, of, _)| *of == topic).all(|(lane, ..)| tails[lane.0].high == 0);
+            let mut lanes = self.routing.lanes().filter(|(_, of, _)| *of == topic);
+            let untouched = lanes.all(|(lane, ..)| tails[lane.0].high == 0);
             if untouched && self.routing.partitions(topic) < self.config.partitions {
-                topics::grow(&self.config, self.routing.name(topic)).await?;
-                grown = true;
+                let name = self.routing.name(topic).to_owned();
+                topics::grow(&self.config, &name).await?;
+                let what = "it was empty and has been given more partitions".into();
+                return Err(MirrorError::TopicChanged { topic: name, what });
             }
         }
-        if grown {
-            return Err(MirrorError::TopicChanged {
-                topic: self.config.topic_prefix.clone(),
-                what: "it was empty and has been given more partitions".into(),
-            });
-        }
-        Ok(grown)
+        Ok(())
     }
 
     pub(super) fn after(&self) -> Position {

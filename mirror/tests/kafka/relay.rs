@@ -1,12 +1,13 @@
 //! What an outsider sees of the relay's work, whatever becomes of the relay.
 use crate::support::{
-    Shop, assert_chained, assert_each_once_in_order, caught_up, config, one_caught_up, read_all, server, topics, until,
+    PARTITIONS, Shop, assert_chained, assert_each_once_in_order, caught_up, config, one_caught_up, read_all, server,
+    topics, until,
 };
 use mirror::{Halt, Relay, RelayConfig, RelayState};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions},
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
 };
 use std::time::{Duration, Instant};
@@ -130,6 +131,27 @@ async fn a_topic_that_is_deleted_is_filled_again_while_orders_go_on() {
     let seen = read_all(&kafka);
     assert_each_once_in_order(&seen, &shop.counts());
     assert_chained(&seen);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_topics_with_too_few_partitions_are_given_more() {
+    let Some(brokers) = server::shared() else { return };
+    let kafka = config(brokers);
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let names = topics(&kafka);
+    let new = names.each_ref().map(|name| NewTopic::new(name, 1, TopicReplication::Fixed(1)));
+    admin.create_topics(&new, &AdminOptions::new()).await.unwrap();
+    let mut shop = Shop::new(50);
+    shop.trade(50).await;
+    let stop = CancellationToken::new();
+    let relay = Relay::spawn(shop.store(), RelayConfig { kafka: kafka.clone() }, stop.clone());
+    caught_up(&relay, shop.head().await).await;
+    stop.cancel();
+    relay.join().await;
+    let seen = read_all(&kafka);
+    assert_each_once_in_order(&seen, &shop.counts());
+    assert!(seen.iter().any(|record| record.partition == PARTITIONS - 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,7 +42,8 @@ async fn how_fast_it_is() {
     println!("a feed from the beginning: {:.0} events/s", backlog as f64 / began.elapsed().as_secs_f64());
 
     let sent: Arc<Mutex<Vec<Option<Instant>>>> = Arc::new(Mutex::new(vec![None; 20_000]));
-    let when = move |sent: &Mutex<Vec<Option<Instant>>>, position: i64| sent.lock().unwrap()[(position - backlog) as usize];
+    let when =
+        move |sent: &Mutex<Vec<Option<Instant>>>, position: i64| sent.lock().unwrap()[(position - backlog) as usize];
     let reader = tokio::task::spawn_blocking({
         let (sent, kafka, stop) = (sent.clone(), kafka.clone(), stop.clone());
         move || {
