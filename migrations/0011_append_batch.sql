@@ -1,9 +1,9 @@
 -- The one function that writes events: a batch of appends, judged one by one in their order, written set by set, committed together.
 --
 -- Arrays are columns, named by what they describe: m(ember), s(tream), e(vent), k (a distinct claim key), c(laim), a (a distinct
--- account), b(alance change), f(ence), t(imer), v(ault entry). Rows of members are in the members' order. `p_x_member`, `p_e_stream`,
+-- account), b(alance change), f(ence), r(eader's checkpoint), t(imer), v(ault entry). Rows of members are in the members' order. `p_x_member`, `p_e_stream`,
 -- `p_c_key`, `p_b_account` are indices from 1. The caller sees to it that
---   * no stream, timer or vault subject is in two members;
+--   * no stream, checkpoint, timer or vault subject is in two members, and no member has two checkpoints;
 --   * events are in position order: by member, then as the append says;
 --   * `p_m_before` counts the events of the members before, `p_e_nth` the events of its stream in this batch up to it;
 --   * an account stands once in a member; `p_a_delta` is its whole change, `p_a_worst` its decreases alone, `p_a_floor` its highest floor.
@@ -12,7 +12,7 @@
 -- was, with dense positions in member order. There is no exception block: whatever goes wrong fails the whole batch, and writes nothing.
 --
 -- Nearly always everything is taken, which is found out by sets. When something stands in the way, an exact walk over the members
--- says what each one finds after those before it: first its lease, then its claims, its streams, its balances.
+-- says what each one finds after those before it: first its lease, then its checkpoint, its claims, its streams, its balances.
 CREATE FUNCTION append_batch(
     p_log smallint,
     p_m_command uuid[], p_m_shop text[], p_m_metadata text[], p_m_events integer[], p_m_before integer[],
@@ -23,6 +23,8 @@ CREATE FUNCTION append_batch(
     p_a_name text[], p_a_delta bigint[], p_a_worst bigint[], p_a_floor bigint[],
     p_b_member integer[], p_b_account integer[], p_b_delta bigint[], p_b_floor bigint[],
     p_f_member integer[], p_f_slot smallint[], p_f_epoch bigint[],
+    p_r_member integer[], p_r_name text[], p_r_from_incarnation integer[], p_r_from bigint[],
+    p_r_to_incarnation integer[], p_r_to bigint[],
     p_t_member integer[], p_t_id uuid[], p_t_slot smallint[], p_t_kind text[], p_t_name text[], p_t_due timestamptz[],
     p_v_member integer[], p_v_subject uuid[], p_v_person uuid[], p_v_sealed bytea[],
     OUT base bigint, OUT incarnation integer, OUT recorded_at timestamptz, OUT refusals json
@@ -35,6 +37,7 @@ DECLARE
     v_versions  integer[];                -- a stream's version before the batch
     v_conflicts integer[];                -- streams that aren't as expected
     v_fenced    integer[];                -- members whose lease is gone
+    v_moved     integer[];                -- checkpoints that aren't where they should be
     v_claimed   integer[];                -- claim keys that someone already holds
     v_balances  bigint[];                 -- what an account holds as far as the walk has come
     v_delta     bigint[] := p_a_delta;    -- what becomes of each account; NULL: nothing
@@ -76,6 +79,16 @@ BEGIN
          WHERE held.epoch IS DISTINCT FROM f.epoch;
     END IF;
 
+    IF cardinality(p_r_member) > 0 THEN
+        SELECT array_agg(r.n::integer) INTO v_moved
+          FROM unnest(p_r_name, p_r_from_incarnation, p_r_from) WITH ORDINALITY AS r (name, incarnation, position, n)
+          LEFT JOIN LATERAL (
+                   SELECT h.incarnation, h.position FROM checkpoints h
+                    WHERE h.log = p_log AND h.name = r.name LIMIT 1
+               ) AS held ON true
+         WHERE (held.incarnation, held.position) IS DISTINCT FROM (r.incarnation, r.position);
+    END IF;
+
     IF cardinality(p_k_key) > 0 THEN
         SELECT array_agg(k.n::integer) INTO v_claimed
           FROM unnest(p_k_scope, p_k_key) WITH ORDINALITY AS k (scope, key, n)
@@ -89,7 +102,7 @@ BEGIN
           LEFT JOIN LATERAL (SELECT h.balance FROM balances h WHERE h.account = a.name LIMIT 1) AS held ON true;
     END IF;
 
-    IF v_conflicts IS NOT NULL OR v_fenced IS NOT NULL OR v_claimed IS NOT NULL OR v_low
+    IF v_conflicts IS NOT NULL OR v_fenced IS NOT NULL OR v_moved IS NOT NULL OR v_claimed IS NOT NULL OR v_low
        OR cardinality(p_c_key) > cardinality(p_k_key)
     THEN
         -- The walk. c and b go through claims and balance changes along with the members.
@@ -112,6 +125,15 @@ BEGIN
             v_no := NULL;
             IF i = ANY (v_fenced) THEN
                 v_no := json_build_object('member', i, 'fenced', true);
+            END IF;
+
+            n := array_position(p_r_member, i);
+            IF v_no IS NULL AND n = ANY (v_moved) THEN
+                -- An aggregate, since there may be no such row.
+                SELECT json_build_object('member', i, 'moved', json_build_array(max(h.incarnation), max(h.position)))
+                  INTO v_no
+                  FROM checkpoints h
+                 WHERE h.log = p_log AND h.name = p_r_name[n];
             END IF;
 
             n := c;
@@ -202,6 +224,17 @@ BEGIN
           FROM unnest(p_a_name, v_delta) AS a (name, delta)
          WHERE a.delta IS NOT NULL
             ON CONFLICT (account) DO UPDATE SET balance = h.balance + excluded.balance;
+    END IF;
+
+    IF cardinality(p_r_member) > 0 THEN
+        INSERT INTO checkpoints (log, name, incarnation, position, command_id, last_position, recorded_at)
+        SELECT p_log, r.name, r.incarnation, r.position, p_m_command[r.member],
+               base + v_before[r.member] + p_m_events[r.member], append_batch.recorded_at
+          FROM unnest(p_r_member, p_r_name, p_r_to_incarnation, p_r_to) AS r (member, name, incarnation, position)
+         WHERE v_taken IS NULL OR v_taken[r.member]
+            ON CONFLICT (log, name) DO UPDATE
+               SET incarnation = excluded.incarnation, position = excluded.position, command_id = excluded.command_id,
+                   last_position = excluded.last_position, recorded_at = excluded.recorded_at;
     END IF;
 
     IF cardinality(p_t_member) > 0 THEN

@@ -23,7 +23,7 @@ async fn a_second_up_on_one_folder_says_so_in_one_line() {
     let app = shared().await;
     let output = up(&app.data_dir(), &[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(one_line(&output).contains("in use"), "{}", one_line(&output));
+    assert!(one_line(&output).contains("another waybill is running"), "{}", one_line(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]
