@@ -29,7 +29,7 @@ pub fn init_logs(settings: &Settings) -> Result<()> {
 pub fn init_metrics() -> Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), COUNTS)?
+        .set_buckets_for_metric(Matcher::Suffix("_members".to_owned()), COUNTS)?
         .install_recorder()
         .context("metrics can't be started")?;
     metrics::describe_gauge!("waybill_build_info", "Always 1; the labels say which build this is");
