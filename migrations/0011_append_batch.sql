@@ -1,8 +1,8 @@
 -- The one function that writes events: a batch of appends, judged one by one in their order, written set by set, committed together.
 --
 -- Arrays are columns, named by what they describe: m(ember), s(tream), e(vent), k (a distinct claim key), c(laim), a (a distinct
--- account), b(alance change), f(ence), r(eader's checkpoint), t(imer), v(ault entry). Rows of members are in the members' order. `p_x_member`, `p_e_stream`,
--- `p_c_key`, `p_b_account` are indices from 1. The caller sees to it that
+-- account), b(alance change), f(ence), r(eader's checkpoint), t(imer), v(ault entry). Rows of members are in the members' order.
+-- `p_x_member`, `p_e_stream`, `p_c_key`, `p_b_account` are indices from 1. The caller sees to it that
 --   * no stream, checkpoint, timer or vault subject is in two members, and no member has two checkpoints;
 --   * events are in position order: by member, then as the append says;
 --   * `p_m_before` counts the events of the members before, `p_e_nth` the events of its stream in this batch up to it;

@@ -146,14 +146,13 @@ impl History {
             timers.push(TimerChange::Clear { stream: self.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER) });
         }
         Ok(Append {
-            shop: self.shop.clone(),
-            metadata,
             streams,
             claims,
             balances: balance_changes(&self.shop, events),
             timers,
             vault,
             fence,
+            ..Append::new(self.shop.clone(), metadata)
         })
     }
 

@@ -82,18 +82,12 @@ impl LocationModes {
             }
             let event = Event::from(LocationModeSet { location: location.clone(), mode });
             let append = Append {
-                shop: shop.to_owned(),
-                metadata: metadata.clone(),
                 streams: vec![StreamAppend {
                     stream: stream.clone(),
                     expected: Expected::Exact(setting.version),
                     events: vec![encode(&event, 0)?],
                 }],
-                claims: vec![],
-                balances: vec![],
-                timers: vec![],
-                vault: vec![],
-                fence: None,
+                ..Append::new(shop, metadata.clone())
             };
             attempt += 1;
             match self.store.append(append).await {

@@ -43,14 +43,11 @@ pub(crate) async fn record(
 ) -> Result<Recorded, StockError> {
     let events: Vec<Event> = events.into_iter().map(Event::from).collect();
     let append = Append {
-        shop: shop.to_owned(),
-        metadata,
         streams: streams(shop, &events)?,
         claims: vec![key.clone(), reference.clone()],
         balances: balance_changes(shop, &events),
-        timers: vec![],
         vault,
-        fence: None,
+        ..Append::new(shop, metadata)
     };
     let taken = match store.append(append).await {
         Ok(appended) => return Ok(Recorded { position: appended.last, repeated: false }),

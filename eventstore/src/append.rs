@@ -1,5 +1,5 @@
 //! An append: a group of streams, and all that must change with them or not at all.
-use crate::{Metadata, Position, Slot, StreamId, Version};
+use crate::{Incarnation, Metadata, Position, Slot, StreamId, Version};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -31,6 +31,25 @@ pub struct Append {
     pub vault: Vec<VaultEntry>,
     /// When given, the append is refused unless this owner still holds the slot.
     pub fence: Option<Fence>,
+    /// How far its author has read the log, moved on with what the author makes of it.
+    pub checkpoint: Option<CheckpointWrite>,
+}
+
+impl Append {
+    /// Nothing yet: the beginning of an append.
+    pub fn new(shop: impl Into<String>, metadata: Metadata) -> Append {
+        Append {
+            shop: shop.into(),
+            metadata,
+            streams: Vec::new(),
+            claims: Vec::new(),
+            balances: Vec::new(),
+            timers: Vec::new(),
+            vault: Vec::new(),
+            fence: None,
+            checkpoint: None,
+        }
+    }
 }
 
 /// What one stream is expected to be, and what is added to it. Without events the stream is only read: its version is checked.
@@ -107,6 +126,17 @@ pub struct VaultEntry {
 pub struct Fence {
     pub slot: Slot,
     pub epoch: i64,
+}
+
+/// Moves a reader's checkpoint on, from where it must be. It only goes forward, so that no two appends move it from the same place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointWrite {
+    /// Unique in its log.
+    pub name: String,
+    /// Where it must be now; `None`: it must not exist.
+    pub from: Option<(Incarnation, Position)>,
+    /// Beyond `from`, by incarnation, then by position.
+    pub to: (Incarnation, Position),
 }
 
 /// A committed append.

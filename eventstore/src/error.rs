@@ -1,5 +1,5 @@
 //! What an append or a read may answer besides success.
-use crate::{Position, StreamId, Version};
+use crate::{Incarnation, Position, StreamId, Version};
 use thiserror::Error;
 
 #[derive(Clone, Debug, Error)]
@@ -7,6 +7,9 @@ pub enum AppendError {
     /// A version race: someone else wrote first. Load again, decide again.
     #[error("stream {stream} is at version {actual:?}, not {expected:?}")]
     Conflict { stream: StreamId, expected: Version, actual: Version },
+    /// A race of readers: someone else has moved the checkpoint. Who wanted to move it no longer speaks for that reader.
+    #[error("checkpoint {name} is {}, not {}", place(actual), place(expected))]
+    CheckpointMoved { name: String, expected: Option<(Incarnation, Position)>, actual: Option<(Incarnation, Position)> },
     /// The business says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -22,6 +25,25 @@ pub enum AppendError {
     /// It may have been written: ask again with the same command id.
     #[error("the outcome of the append is unknown: {0}")]
     Unknown(String),
+}
+
+impl AppendError {
+    /// Whether what stands in the way may be this very append, written before.
+    pub(crate) fn may_be_its_own(&self) -> bool {
+        matches!(
+            self,
+            AppendError::Conflict { .. }
+                | AppendError::CheckpointMoved { .. }
+                | AppendError::Refused(Refusal::ClaimTaken(_))
+        )
+    }
+}
+
+fn place(at: &Option<(Incarnation, Position)>) -> String {
+    match at {
+        Some((incarnation, position)) => format!("at {}:{position}", incarnation.0),
+        None => "nowhere".into(),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -2,7 +2,8 @@
 //!
 //! Appends of this instance gather in one bounded queue; one task takes what waits and has it written as one batch, one at a time.
 //! Invariants:
-//! - no stream, timer or vault subject is in two members of a batch; whoever comes second waits, and nobody overtakes on a stream;
+//! - no stream, checkpoint, timer or vault subject is in two members of a batch; whoever comes second waits, and nobody overtakes
+//!   on a stream;
 //! - an answer is given after the commit, and to each member its own;
 //! - a fault that the database finds in a batch is narrowed down by halves to the member that has it;
 //! - a connection lost under way is settled before anything else is written: each member is looked for by its command id.
@@ -71,6 +72,19 @@ struct Waiting {
     since: Instant,
     sends: u32,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+impl Waiting {
+    /// Without events, what was written shows only until somebody else moves the checkpoint on. So when such an append is sent again
+    /// after a loss, and fails, it may still have been written the first time.
+    fn weigh(&self, outcome: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
+        match outcome {
+            Err(error) if self.sends > 1 && self.prepared.events.is_empty() => {
+                Err(AppendError::Unknown(format!("the connection was lost, and then: {error}")))
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// The near end: hands appends in.
@@ -209,8 +223,8 @@ impl<W: Writer> Batches<W> {
         for (waiting, outcome) in part.into_iter().zip(found) {
             match outcome {
                 Some(appended) => settled.push((waiting, Ok(appended))),
-                // Without events there is nothing that would show it.
-                None if waiting.prepared.events.is_empty() => {
+                // Without events or a checkpoint there is nothing that would show it.
+                None if waiting.prepared.events.is_empty() && waiting.prepared.append.checkpoint.is_none() => {
                     settled.push((waiting, Err(AppendError::Unknown(why.to_owned()))));
                 }
                 None if waiting.sends >= MAX_SENDS => {
@@ -229,8 +243,9 @@ impl<W: Writer> Batches<W> {
 
     /// Moves the head first: who has its answer finds the watch there.
     fn answer(&self, outcomes: impl IntoIterator<Item = (Waiting, Result<Appended, AppendError>)>) {
-        let outcomes: Vec<_> = outcomes.into_iter().collect();
-        if let Some(last) = outcomes.iter().filter_map(|(_, outcome)| Some(outcome.as_ref().ok()?.last)).max() {
+        let weighed = outcomes.into_iter().map(|(waiting, outcome)| (waiting.weigh(outcome), waiting));
+        let outcomes: Vec<_> = weighed.collect();
+        if let Some(last) = outcomes.iter().filter_map(|(outcome, _)| Some(outcome.as_ref().ok()?.last)).max() {
             self.head.send_if_modified(|head| {
                 let higher = last > *head;
                 *head = last.max(*head);
@@ -238,7 +253,7 @@ impl<W: Writer> Batches<W> {
             });
             gauge!("waybill_log_position").set(last.0 as f64);
         }
-        for (waiting, outcome) in outcomes {
+        for (outcome, waiting) in outcomes {
             if let Err(error) = &outcome {
                 counter!("waybill_append_failures_total", "kind" => kind(error)).increment(1);
             }
@@ -252,6 +267,7 @@ impl<W: Writer> Batches<W> {
 fn kind(error: &AppendError) -> &'static str {
     match error {
         AppendError::Conflict { .. } => "conflict",
+        AppendError::CheckpointMoved { .. } => "checkpoint_moved",
         AppendError::Refused(_) => "refused",
         AppendError::Fenced { .. } => "fenced",
         AppendError::Invalid(_) => "invalid",

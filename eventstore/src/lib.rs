@@ -1,8 +1,8 @@
 //! The event store: the one place where something is written down, and the ports through which the rest of Waybill reads it.
 //!
-//! It knows nothing of orders: streams, events as JSON, claims, balances, timers, leases. Invariants:
+//! It knows nothing of orders: streams, events as JSON, claims, balances, timers, leases, checkpoints. Invariants:
 //! - positions are dense and in commit order; nothing updates or deletes an event;
-//! - what changes with an event (claims, balances, timers, vault) changes in the same transaction;
+//! - what changes with an event (claims, balances, timers, vault, a checkpoint) changes in the same transaction;
 //! - an answer is given after the commit, never before.
 //!
 //! It may not know the domain. SQL lies in `sql/` alone; `memory` is the reference implementation of the contract suite.
@@ -26,7 +26,8 @@ pub mod testing;
 pub mod vault;
 
 pub use append::{
-    Append, Appended, BalanceChange, Claim, Expected, Fence, NewEvent, StreamAppend, TimerChange, VaultEntry,
+    Append, Appended, BalanceChange, CheckpointWrite, Claim, Expected, Fence, NewEvent, StreamAppend, TimerChange,
+    VaultEntry,
 };
 pub use error::{AppendError, ReadError, Refusal, TakenClaim};
 pub use event::{Actor, ActorKind, Metadata, RecordedEvent, Source};

@@ -5,7 +5,7 @@
 use crate::append::{
     MAX_CHANGES_PER_APPEND, MAX_DELTA, MAX_EVENTS_PER_APPEND, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES,
 };
-use crate::{Append, AppendError, BalanceChange, Expected, StreamId, TimerChange};
+use crate::{Append, AppendError, BalanceChange, CheckpointWrite, Expected, Position, StreamId, TimerChange};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use uuid::Uuid;
 pub(crate) enum Touched {
     Stream(StreamId),
     Subject(Uuid),
+    Checkpoint(String),
 }
 
 /// An append that is sound in itself.
@@ -64,7 +65,8 @@ impl Prepared {
             stream
         });
         let subjects = self.append.vault.iter().map(|entry| Touched::Subject(entry.subject));
-        streams.chain(timers).cloned().map(Touched::Stream).chain(subjects)
+        let checkpoint = self.append.checkpoint.iter().map(|moved| Touched::Checkpoint(moved.name.clone()));
+        streams.chain(timers).cloned().map(Touched::Stream).chain(subjects).chain(checkpoint)
     }
 }
 
@@ -161,6 +163,12 @@ fn check(append: &Append) -> Result<(), AppendError> {
         let (TimerChange::Set { stream, name, .. } | TimerChange::Clear { stream, name }) = timer;
         text("a timer's name", name, MAX_TEXT_BYTES)?;
         text("a stream's kind", &stream.kind, MAX_TEXT_BYTES)?;
+    }
+    if let Some(CheckpointWrite { name, from, to }) = &append.checkpoint {
+        text("a checkpoint's name", name, MAX_KEY_BYTES)?;
+        if to.1 < Position::ZERO || from.is_some_and(|from| *to <= from) {
+            return Err(invalid(format!("checkpoint {name} can't go from {from:?} to {to:?}")));
+        }
     }
     Ok(())
 }

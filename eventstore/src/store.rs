@@ -12,8 +12,9 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     fn log(&self) -> Log;
 
     /// Appends all or nothing; answers after the commit. Appends that wait at the same time share one commit.
-    /// Where several things stand in its way it hears of its lease first, then of a claim, a stream, a balance.
-    /// The same `command_id` again answers what was written the first time, when its streams expect `Exact` versions.
+    /// Where several things stand in its way it hears of its lease first, then of its checkpoint, a claim, a stream, a balance.
+    /// The same `command_id` again answers what was written the first time, when its streams expect `Exact` versions; without
+    /// events, when it has a checkpoint, as long as nobody has moved that on.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
     /// All streams that share this id, in position order: for an order, its whole history.
@@ -28,6 +29,9 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     fn watch_head(&self) -> tokio::sync::watch::Receiver<Position>;
 
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError>;
+
+    /// How far this reader of the log has come.
+    async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError>;
 
     /// Balances of the accounts that exist.
     async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError>;

@@ -73,26 +73,18 @@ impl Running {
 
 pub(crate) fn empty_append(shop: &str, actor: ActorKind) -> Append {
     let id = if actor == ActorKind::Saga { "fulfillment" } else { shop };
-    Append {
-        shop: shop.to_owned(),
-        metadata: Metadata {
-            command_id: Uuid::now_v7(),
-            causation_id: None,
-            correlation_id: Uuid::now_v7(),
-            actor: Actor { kind: actor, id: id.to_owned(), key: None, on_behalf_of: None },
-            source: Source::Api,
-            reason_code: None,
-            occurred_at: Utc::now(),
-            trace_id: None,
-            app_version: "test".into(),
-        },
-        streams: vec![],
-        claims: vec![],
-        balances: vec![],
-        timers: vec![],
-        vault: vec![],
-        fence: None,
-    }
+    let metadata = Metadata {
+        command_id: Uuid::now_v7(),
+        causation_id: None,
+        correlation_id: Uuid::now_v7(),
+        actor: Actor { kind: actor, id: id.to_owned(), key: None, on_behalf_of: None },
+        source: Source::Api,
+        reason_code: None,
+        occurred_at: Utc::now(),
+        trace_id: None,
+        app_version: "test".into(),
+    };
+    Append::new(shop, metadata)
 }
 
 pub(crate) fn order_id() -> OrderId {

@@ -139,7 +139,10 @@ impl Driver<'_> {
             match error {
                 AppendError::Conflict { .. } => return Err(Failed::Raced),
                 AppendError::Refused(Refusal::BelowFloor { .. }) => return Err(Failed::Short),
-                AppendError::Refused(Refusal::ClaimTaken(_)) | AppendError::Invalid(_) => {
+                // An order's append makes no claims here and moves no checkpoint.
+                AppendError::Refused(Refusal::ClaimTaken(_))
+                | AppendError::CheckpointMoved { .. }
+                | AppendError::Invalid(_) => {
                     return Err(Failed::Leave(self.stuck(&error.to_string())));
                 }
                 AppendError::Fenced { .. } => {

@@ -213,8 +213,10 @@ impl From<AppendError> for Problem {
             AppendError::Refused(Refusal::BelowFloor { balance, delta, .. }) => {
                 Problem::not_allowed(format!("only {balance} are free; {delta} would take what is reserved"), &[])
             }
-            // Whoever makes claims answers for what a taken one means.
-            AppendError::Refused(Refusal::ClaimTaken(_)) | AppendError::Invalid(_) => Problem::internal(error),
+            // Whoever makes claims answers for what a taken one means; no request moves a checkpoint.
+            AppendError::Refused(Refusal::ClaimTaken(_))
+            | AppendError::CheckpointMoved { .. }
+            | AppendError::Invalid(_) => Problem::internal(error),
         }
     }
 }

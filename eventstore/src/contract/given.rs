@@ -1,7 +1,7 @@
 //! Builders: the shortest way to say an append.
 use crate::{
-    Actor, ActorKind, Append, BalanceChange, Claim, EventStore, Expected, Fence, Metadata, NewEvent, Position,
-    RecordedEvent, Source, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
+    Actor, ActorKind, Append, BalanceChange, CheckpointWrite, Claim, EventStore, Expected, Fence, Incarnation,
+    Metadata, NewEvent, Position, RecordedEvent, Source, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
@@ -35,16 +35,7 @@ pub fn event(event_type: &'static str) -> NewEvent {
 }
 
 pub fn append() -> Append {
-    Append {
-        shop: "dev".into(),
-        metadata: metadata(),
-        streams: Vec::new(),
-        claims: Vec::new(),
-        balances: Vec::new(),
-        timers: Vec::new(),
-        vault: Vec::new(),
-        fence: None,
-    }
+    Append::new("dev", metadata())
 }
 
 impl Append {
@@ -104,6 +95,14 @@ impl Append {
     #[must_use]
     pub fn fenced(mut self, fence: Fence) -> Append {
         self.fence = Some(fence);
+        self
+    }
+
+    /// In the first incarnation.
+    #[must_use]
+    pub fn moving(mut self, name: &str, from: Option<i64>, to: i64) -> Append {
+        let from = from.map(|from| (Incarnation(1), Position(from)));
+        self.checkpoint = Some(CheckpointWrite { name: name.into(), from, to: (Incarnation(1), Position(to)) });
         self
     }
 }

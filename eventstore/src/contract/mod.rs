@@ -1,6 +1,7 @@
 //! Contract suites: what every implementation of a port must do. Each test is a function of the port; `store_contract!` makes tests of them.
 #![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
 pub mod balances;
+pub mod checkpoints;
 pub mod claims;
 pub mod directory;
 pub mod feed;
@@ -34,6 +35,12 @@ macro_rules! store_contract {
             balances: balances_are_listed_by_prefix_and_in_pages,
             balances: a_scarce_account_is_sold_out_exactly,
             balances: an_overflow_fails_the_one_who_causes_it,
+            checkpoints: a_checkpoint_moves_only_from_where_it_is,
+            checkpoints: a_checkpoint_only_goes_forward,
+            checkpoints: a_checkpoint_and_its_events_are_written_all_or_nothing,
+            checkpoints: a_checkpoint_is_moved_only_under_the_epoch_of_its_owner,
+            checkpoints: of_owners_who_race_for_a_checkpoint_one_gets_each_move,
+            checkpoints: a_checkpoint_alone_recognises_its_append,
             slots: a_timer_is_set_moved_and_cleared,
             slots: timers_come_by_slot_soonest_first_and_in_pages,
             slots: a_lease_is_held_until_it_expires_or_is_released,

@@ -1,8 +1,8 @@
 use super::{GroupCommit, Limits, WriteError, Writer};
 use crate::prepared::Prepared;
 use crate::{
-    Actor, ActorKind, Append, AppendError, Appended, Expected, Metadata, NewEvent, Position, Source, StreamAppend,
-    StreamId, Version,
+    Actor, ActorKind, Append, AppendError, Appended, CheckpointWrite, Expected, Incarnation, Metadata, NewEvent,
+    Position, Source, StreamAppend, StreamId, Version,
 };
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -84,7 +84,11 @@ type Pending = tokio::task::JoinHandle<Result<Appended, AppendError>>;
 impl Bench {
     /// Hands an append in; it is in the queue when this returns.
     async fn hand_in(&self, stream: Uuid, event_type: &'static str) -> Pending {
-        let (commit, prepared) = (self.commit.clone(), Arc::new(Prepared::new(append(stream, event_type)).unwrap()));
+        self.give(append(stream, event_type)).await
+    }
+
+    async fn give(&self, append: Append) -> Pending {
+        let (commit, prepared) = (self.commit.clone(), Arc::new(Prepared::new(append).unwrap()));
         let pending = tokio::spawn(async move { commit.append(prepared).await });
         tokio::time::sleep(Duration::from_millis(1)).await;
         pending
@@ -102,30 +106,25 @@ fn append(stream: Uuid, event_type: &'static str) -> Append {
         payload: RawValue::from_string("{}".into()).unwrap(),
         rank: 0,
     };
+    let metadata = Metadata {
+        command_id: Uuid::now_v7(),
+        causation_id: None,
+        correlation_id: stream,
+        actor: Actor { kind: ActorKind::Shop, id: "dev".into(), key: None, on_behalf_of: None },
+        source: Source::Api,
+        reason_code: None,
+        occurred_at: DateTime::UNIX_EPOCH,
+        trace_id: None,
+        app_version: "test".into(),
+    };
     let events = if event_type.is_empty() { Vec::new() } else { vec![event] };
     Append {
-        shop: "dev".into(),
-        metadata: Metadata {
-            command_id: Uuid::now_v7(),
-            causation_id: None,
-            correlation_id: stream,
-            actor: Actor { kind: ActorKind::Shop, id: "dev".into(), key: None, on_behalf_of: None },
-            source: Source::Api,
-            reason_code: None,
-            occurred_at: DateTime::UNIX_EPOCH,
-            trace_id: None,
-            app_version: "test".into(),
-        },
         streams: vec![StreamAppend {
             stream: StreamId::new(stream, "order"),
             expected: Expected::Exact(Version::NONE),
             events,
         }],
-        claims: Vec::new(),
-        balances: Vec::new(),
-        timers: Vec::new(),
-        vault: Vec::new(),
-        fence: None,
+        ..Append::new("dev", metadata)
     }
 }
 
@@ -160,6 +159,22 @@ async fn who_comes_second_on_a_stream_waits_and_is_not_overtaken() {
         each.await.unwrap().unwrap();
     }
     assert_eq!(bench.batches(), [vec!["first"], vec!["1", "x"], vec!["2"], vec!["3"]]);
+}
+
+#[tokio::test]
+async fn who_comes_second_on_a_checkpoint_waits() {
+    let bench = bench(Limits::default(), 0, 0);
+    let mut pending = vec![bench.hand_in(id(), "first").await];
+    for (event_type, reader) in [("1", "a"), ("2", "b"), ("3", "a")] {
+        let to = (Incarnation(1), Position(1));
+        let checkpoint = Some(CheckpointWrite { name: reader.into(), from: None, to });
+        pending.push(bench.give(Append { checkpoint, ..append(id(), event_type) }).await);
+    }
+    bench.gate.add_permits(10);
+    for each in pending {
+        each.await.unwrap().unwrap();
+    }
+    assert_eq!(bench.batches(), [vec!["first"], vec!["1", "2"], vec!["3"]]);
 }
 
 #[tokio::test]

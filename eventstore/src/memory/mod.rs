@@ -87,6 +87,10 @@ impl EventStore for MemoryEventStore {
         Ok(self.state().claims.get(&(scope.to_owned(), key.to_owned())).cloned())
     }
 
+    async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {
+        Ok(self.state().checkpoints.get(name).map(|checkpoint| checkpoint.at))
+    }
+
     async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
         let state = self.state();
         let held = accounts.iter().filter_map(|account| state.balances.get_key_value(account));

@@ -5,8 +5,8 @@ use crate::prepared::Prepared;
 use crate::shops::Shop;
 use crate::vault::WrappedKey;
 use crate::{
-    AppendError, Appended, ClaimRecord, Expected, Lease, Log, Position, RecordedEvent, Refusal, Slot, StreamId,
-    TimerChange, Version,
+    AppendError, Appended, CheckpointWrite, ClaimRecord, Expected, Incarnation, Lease, Log, Position, RecordedEvent,
+    Refusal, Slot, StreamId, TimerChange, Version,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) balances: BTreeMap<String, i64>,
     pub(super) timers: BTreeMap<(StreamId, String), DateTime<Utc>>,
     pub(super) leases: HashMap<Slot, Held>,
+    pub(super) checkpoints: HashMap<String, Checkpoint>,
     pub(super) sealed: HashMap<Uuid, (Uuid, Vec<u8>)>,
     pub(super) keys: Vec<(ApiKey, [u8; 32])>,
     pub(super) shops: BTreeMap<String, Shop>,
@@ -36,6 +37,15 @@ pub(super) struct Held {
     pub(super) owner: Option<Uuid>,
     epoch: i64,
     expires_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checkpoint {
+    pub(super) at: (Incarnation, Position),
+    /// The append that put it there.
+    command: Uuid,
+    last: Position,
+    recorded_at: DateTime<Utc>,
 }
 
 impl State {
@@ -53,21 +63,25 @@ impl State {
 
     pub(super) fn append(&mut self, log: Log, prepared: Prepared, now: DateTime<Utc>) -> Result<Appended, AppendError> {
         match self.judge(&prepared) {
-            Err(e @ (AppendError::Conflict { .. } | AppendError::Refused(Refusal::ClaimTaken(_)))) => {
-                self.recall(&prepared).ok_or(e)
-            }
+            Err(error) if error.may_be_its_own() => self.recall(&prepared).ok_or(error),
             Err(error) => Err(error),
             Ok(()) => Ok(self.write(log, prepared, now)),
         }
     }
 
-    /// First its lease, then its claims, its streams, its balances.
+    /// First its lease, then its checkpoint, its claims, its streams, its balances.
     fn judge(&self, prepared: &Prepared) -> Result<(), AppendError> {
         let append = &prepared.append;
         if let Some(fence) = append.fence {
             let held = self.leases.get(&fence.slot).copied().unwrap_or_default();
             if held.owner.is_none() || held.epoch != fence.epoch {
                 return Err(AppendError::Fenced { slot: fence.slot.0 });
+            }
+        }
+        if let Some(CheckpointWrite { name, from, .. }) = &append.checkpoint {
+            let actual = self.checkpoints.get(name).map(|checkpoint| checkpoint.at);
+            if actual != *from {
+                return Err(AppendError::CheckpointMoved { name: name.clone(), expected: *from, actual });
             }
         }
         for claim in &append.claims {
@@ -100,6 +114,12 @@ impl State {
     /// Where this very append was written, if it was.
     fn recall(&self, prepared: &Prepared) -> Option<Appended> {
         let append = &prepared.append;
+        if prepared.events.is_empty() {
+            let wanted = append.checkpoint.as_ref()?;
+            let Checkpoint { at, command, last, recorded_at } = *self.checkpoints.get(&wanted.name)?;
+            let own = command == append.metadata.command_id && at == wanted.to;
+            return own.then_some(Appended { first: last, last, recorded_at });
+        }
         let mut written = Vec::new();
         for part in append.streams.iter().filter(|part| !part.events.is_empty()) {
             let positions = self.streams.get(&part.stream.id)?;
@@ -171,6 +191,10 @@ impl State {
         }
         for entry in append.vault {
             self.sealed.insert(entry.subject, (entry.person, entry.sealed));
+        }
+        if let Some(CheckpointWrite { name, to, .. }) = append.checkpoint {
+            let command = append.metadata.command_id;
+            self.checkpoints.insert(name, Checkpoint { at: to, command, last, recorded_at });
         }
         let first = if events.is_empty() { last } else { Position(before.0 + 1) };
         Appended { first, last, recorded_at }

@@ -1,6 +1,6 @@
 //! A batch as the columns that `append_batch` takes. Indices count from 1, as in SQL.
 use crate::prepared::Prepared;
-use crate::{Expected, TimerChange, slot_of};
+use crate::{CheckpointWrite, Expected, TimerChange, slot_of};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -39,6 +39,12 @@ pub(super) struct Columns<'a> {
     pub(super) f_member: Vec<i32>,
     pub(super) f_slot: Vec<i16>,
     pub(super) f_epoch: Vec<i64>,
+    pub(super) r_member: Vec<i32>,
+    pub(super) r_name: Vec<&'a str>,
+    pub(super) r_from_incarnation: Vec<Option<i32>>,
+    pub(super) r_from: Vec<Option<i64>>,
+    pub(super) r_to_incarnation: Vec<i32>,
+    pub(super) r_to: Vec<i64>,
     pub(super) t_member: Vec<i32>,
     pub(super) t_id: Vec<Uuid>,
     pub(super) t_slot: Vec<i16>,
@@ -71,6 +77,14 @@ impl<'a> Columns<'a> {
                 columns.f_member.push(member);
                 columns.f_slot.push(i16::from(fence.slot.0));
                 columns.f_epoch.push(fence.epoch);
+            }
+            if let Some(CheckpointWrite { name, from, to }) = &append.checkpoint {
+                columns.r_member.push(member);
+                columns.r_name.push(name);
+                columns.r_from_incarnation.push(from.map(|(incarnation, _)| incarnation.0));
+                columns.r_from.push(from.map(|(_, position)| position.0));
+                columns.r_to_incarnation.push(to.0.0);
+                columns.r_to.push(to.1.0);
             }
             for entry in &append.vault {
                 columns.v_member.push(member);

@@ -17,8 +17,8 @@ pub use migrate::{MIGRATOR, MigrateError, migrate};
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
 use crate::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, Position, ReadError, RecordedEvent,
-    Refusal, Slot, StreamId, Timer,
+    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position, ReadError,
+    RecordedEvent, Slot, StreamId, Timer,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -71,10 +71,9 @@ impl EventStore for PgEventStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let prepared = Arc::new(Prepared::new(append)?);
         let refusal = match self.appends.append(prepared.clone()).await {
-            Err(e @ (AppendError::Conflict { .. } | AppendError::Refused(Refusal::ClaimTaken(_)))) => e,
+            Err(refusal) if refusal.may_be_its_own() => refusal,
             outcome => return outcome,
         };
-        // What stands in the way may be this very append, written before.
         match recall::recall(&self.pool, self.log, &prepared).await {
             Ok(Some(appended)) => Ok(appended),
             Ok(None) => Err(refusal),
@@ -100,6 +99,10 @@ impl EventStore for PgEventStore {
 
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
         read::claim(&self.pool, scope, key).await
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {
+        read::checkpoint(&self.pool, self.log, name).await
     }
 
     async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {

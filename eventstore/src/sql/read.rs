@@ -1,4 +1,4 @@
-//! What is read: events by stream and by position, the head, claims, balances, sealed data.
+//! What is read: events by stream and by position, the head, claims, checkpoints, balances, sealed data.
 use super::read_error;
 use crate::{ClaimRecord, Incarnation, Log, LogHead, Metadata, Position, ReadError, RecordedEvent, StreamId, Version};
 use chrono::{DateTime, Utc};
@@ -103,6 +103,18 @@ pub(super) async fn claim(pool: &PgPool, scope: &str, key: &str) -> Result<Optio
         fingerprint: row.fingerprint.and_then(|bytes| bytes.try_into().ok()),
         position: Position(row.position),
     }))
+}
+
+pub(super) async fn checkpoint(
+    pool: &PgPool,
+    log: Log,
+    name: &str,
+) -> Result<Option<(Incarnation, Position)>, ReadError> {
+    let row = sqlx::query!("SELECT incarnation, position FROM checkpoints WHERE log = $1 AND name = $2", log.0, name)
+        .fetch_optional(pool)
+        .await
+        .map_err(read_error)?;
+    Ok(row.map(|row| (Incarnation(row.incarnation), Position(row.position))))
 }
 
 pub(super) async fn balances(pool: &PgPool, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {

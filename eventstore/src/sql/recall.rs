@@ -1,8 +1,9 @@
-//! An append recognises itself by its command id.
+//! An append recognises itself by its command id: in its events, or without events in its checkpoint.
 use crate::prepared::Prepared;
-use crate::{Appended, Expected, Log, Position};
+use crate::{Appended, CheckpointWrite, Expected, Log, Position};
 use sqlx::{Error, PgExecutor};
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Where this append was written, if it was: all its events, in its streams, at the versions that it expects.
 pub(super) async fn recall(
@@ -11,7 +12,10 @@ pub(super) async fn recall(
     prepared: &Prepared,
 ) -> Result<Option<Appended>, Error> {
     if prepared.events.is_empty() {
-        return Ok(None);
+        return match &prepared.append.checkpoint {
+            Some(checkpoint) => by_checkpoint(executor, log, prepared.append.metadata.command_id, checkpoint).await,
+            None => Ok(None),
+        };
     }
     let written_to = prepared.append.streams.iter().filter(|part| !part.events.is_empty());
     let (ids, kinds): (Vec<_>, Vec<_>) = written_to.map(|part| (part.stream.id, part.stream.kind.to_string())).unzip();
@@ -47,5 +51,30 @@ pub(super) async fn recall(
         first: Position(first.position),
         last: Position(last.position),
         recorded_at: first.recorded_at,
+    }))
+}
+
+/// It shows only the last append that moved it.
+async fn by_checkpoint(
+    executor: impl PgExecutor<'_>,
+    log: Log,
+    command: Uuid,
+    checkpoint: &CheckpointWrite,
+) -> Result<Option<Appended>, Error> {
+    let (incarnation, position) = checkpoint.to;
+    let row = sqlx::query!(
+        "SELECT last_position, recorded_at FROM checkpoints
+          WHERE log = $1 AND name = $2 AND command_id = $3 AND incarnation = $4 AND position = $5",
+        log.0,
+        checkpoint.name,
+        command,
+        incarnation.0,
+        position.0,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| {
+        let last = Position(row.last_position);
+        Appended { first: last, last, recorded_at: row.recorded_at }
     }))
 }

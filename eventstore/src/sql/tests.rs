@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Members of one batch get, one by one, what they would get one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
-    let (mut taken, mut refused) = (0, [0; 4]);
+    let (mut taken, mut refused) = (0, [0; 5]);
     for seed in 0..12 {
         let database = TestPostgres::shared().await.database().await;
         let pool = database.pool().await;
@@ -39,7 +39,8 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
                     Err(AppendError::Conflict { .. }) => refused[0] += 1,
                     Err(AppendError::Refused(crate::Refusal::ClaimTaken(_))) => refused[1] += 1,
                     Err(AppendError::Refused(_)) => refused[2] += 1,
-                    Err(_) => refused[3] += 1,
+                    Err(AppendError::CheckpointMoved { .. }) => refused[3] += 1,
+                    Err(_) => refused[4] += 1,
                 }
                 let alone = model.append(given.clone()).await;
                 assert_eq!(shown(&answer), shown(&alone), "seed {seed}, round {round}, member {n}: {given:?}");
@@ -49,6 +50,9 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
         assert_eq!(store.list_balances("", "", 99).await.unwrap(), model.list_balances("", "", 99).await.unwrap());
         let all: Vec<Slot> = (0..=u8::MAX).map(Slot).collect();
         assert_eq!(store.timers(&all, None, 99).await.unwrap(), model.timers(&all, None, 99).await.unwrap());
+        for name in streams.iter().map(reader) {
+            assert_eq!(store.checkpoint(&name).await.unwrap(), model.checkpoint(&name).await.unwrap(), "seed {seed}");
+        }
         let (events, expected) = (everything(&store).await, everything(&model).await);
         assert_eq!(events.len(), expected.len());
         for (event, expected) in events.iter().zip(&expected) {
@@ -68,6 +72,11 @@ fn shown(answer: &Result<Appended, AppendError>) -> String {
         Ok(appended) => format!("{} to {}", appended.first, appended.last),
         Err(error) => format!("{error:?}"),
     }
+}
+
+/// No two members of a batch have the same.
+fn reader(own: &StreamId) -> String {
+    format!("reader of {own}")
 }
 
 fn random_append(dice: &mut Dice, own: &StreamId) -> Append {
@@ -94,6 +103,10 @@ fn random_append(dice: &mut Dice, own: &StreamId) -> Append {
         1 => given.clearing(own, "saga"),
         _ => given,
     };
+    if dice.roll(3) == 0 {
+        let from = dice.roll(3) as i64;
+        given = given.moving(&reader(own), (from > 0).then_some(from), from + 1);
+    }
     match dice.roll(6) {
         // Slot 3 is nobody's.
         0 => given.fenced(Fence { slot: Slot(1 + dice.roll(3) as u8), epoch: 1 }),

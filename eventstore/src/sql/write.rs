@@ -98,6 +98,11 @@ enum Refused {
         #[serde(rename = "fenced")]
         _fenced: bool,
     },
+    Moved {
+        member: usize,
+        /// Where the checkpoint is, if it is there at all.
+        moved: (Option<i32>, Option<i64>),
+    },
     Claim {
         member: usize,
         claim: Taken,
@@ -132,7 +137,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
                   refusals AS "refusals: Json<Vec<Refused>>"
              FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                                $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41,
-                               $42, $43)"#,
+                               $42, $43, $44, $45, $46, $47, $48, $49)"#,
         log.0,
         &c.m_command,
         &c.m_shop as _,
@@ -166,6 +171,12 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
         &c.f_member,
         &c.f_slot,
         &c.f_epoch,
+        &c.r_member,
+        &c.r_name as _,
+        &c.r_from_incarnation as _,
+        &c.r_from as _,
+        &c.r_to_incarnation,
+        &c.r_to,
         &c.t_member,
         &c.t_id,
         &c.t_slot,
@@ -219,6 +230,12 @@ impl Refused {
             Refused::Fenced { member, .. } => {
                 let fence = batch.get(member.wrapping_sub(1)).and_then(|prepared| prepared.append.fence);
                 (member, AppendError::Fenced { slot: fence.map_or(0, |fence| fence.slot.0) })
+            }
+            Refused::Moved { member, moved: (incarnation, position) } => {
+                let wanted = batch.get(member.wrapping_sub(1)).and_then(|prepared| prepared.append.checkpoint.clone());
+                let (name, expected) = wanted.map(|wanted| (wanted.name, wanted.from)).unwrap_or_default();
+                let actual = incarnation.map(Incarnation).zip(position.map(Position));
+                (member, AppendError::CheckpointMoved { name, expected, actual })
             }
             Refused::Claim { member, claim } => {
                 let taken = TakenClaim {

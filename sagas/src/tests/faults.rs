@@ -11,8 +11,8 @@ use crate::participants::shipping::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, Position, ReadError,
-    RecordedEvent, Slot, StreamId, Timer,
+    ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position,
+    ReadError, RecordedEvent, Slot, StreamId, Timer,
 };
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
@@ -294,6 +294,9 @@ impl EventStore for FaultyStore {
     }
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
         self.inner.claim(scope, key).await
+    }
+    async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {
+        self.inner.checkpoint(name).await
     }
     async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
         self.inner.balances(accounts).await

@@ -156,18 +156,13 @@ impl World {
         let event = Event::from(StockReceived { location, sku: code, lot: None, quantity, receipt_ref: String::new() });
         let id = Uuid::from_u64_pair(3, self.faults.up_to(u64::MAX));
         let append = Append {
-            shop: SHOP.into(),
-            metadata: self.metadata(ActorKind::Warehouse, id),
             streams: vec![StreamAppend {
                 stream: StreamId::new(id, "stock"),
                 expected: Expected::Any,
                 events: vec![encode(&event, 0).unwrap()],
             }],
-            claims: vec![],
             balances: balance_changes(SHOP, &[event]),
-            timers: vec![],
-            vault: vec![],
-            fence: None,
+            ..Append::new(SHOP, self.metadata(ActorKind::Warehouse, id))
         };
         self.inner().append(append).await.unwrap();
     }

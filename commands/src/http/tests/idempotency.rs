@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Lease, Log, LogHead, MemoryEventStore, Position, ReadError,
-    RecordedEvent, Slot, StreamId, Timer,
+    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MemoryEventStore,
+    Position, ReadError, RecordedEvent, Slot, StreamId, Timer,
 };
 use serde_json::{Value, json};
 use std::{
@@ -68,6 +68,9 @@ impl EventStore for Slow {
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.claim(scope, key).await
+    }
+    async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {
+        self.inner.checkpoint(name).await
     }
     async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
         self.inner.balances(accounts).await
