@@ -24,7 +24,7 @@ use sagas::{
         shipping::{HttpShipping, InProcessShipping, ShippingPort, ShippingSimulator},
     },
 };
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -160,7 +160,15 @@ impl ProjectionObserver for Observer {
 /// Tries until the database answers, and says what it waits for.
 async fn database_pool(url: &str, health: &Health) -> PgPool {
     loop {
-        match super::pool(url).await {
+        // One try at a time: the pool would try for seconds before it says why.
+        let tried = match PgConnection::connect(url).await {
+            Ok(connection) => {
+                drop(connection);
+                super::pool(url).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match tried {
             Ok(pool) => return pool,
             Err(error) => {
                 tracing::warn!(error = %format!("{error:#}"), "waiting for PostgreSQL");
