@@ -39,11 +39,11 @@ pub async fn run(settings: &Settings) -> ExitCode {
     let mut faults = 0;
     for finding in &findings {
         match finding {
-            Fine(text) => println!("ok     {text}"),
-            Note(text) => println!("note   {text}"),
+            Fine(text) => say!("ok     {text}"),
+            Note(text) => say!("note   {text}"),
             Fault(text) => {
                 faults += 1;
-                println!("FAULT  {text}");
+                say!("FAULT  {text}");
             }
         }
     }

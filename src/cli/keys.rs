@@ -35,7 +35,7 @@ pub enum RoleName {
 pub async fn run(settings: &Settings, keys: &Keys) -> ExitCode {
     match create(settings, keys).await {
         Ok(key) => {
-            println!("{key}");
+            say!("{key}");
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error, CANNOT_RUN),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 pub async fn run(settings: &Settings) -> ExitCode {
     match migrate(settings).await {
         Ok(()) => {
-            println!("the schema is up to date");
+            say!("the schema is up to date");
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error, CANNOT_RUN),

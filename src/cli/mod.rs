@@ -1,4 +1,12 @@
 //! The command line: one file a command. Exit codes: 0 done, 1 faults were found, 2 it could not run.
+/// A line for whoever called. That they read no further (`| head`) is no fault.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 pub mod client;
 pub mod doctor;
 pub mod import;

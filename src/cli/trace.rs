@@ -110,7 +110,7 @@ pub async fn run(settings: &Settings, trace: &Trace) -> ExitCode {
     };
     match tell(&client, trace).await {
         Ok(Some(story)) => {
-            print!("{story}");
+            say!("{}", story.trim_end());
             ExitCode::SUCCESS
         }
         Ok(None) => {

@@ -91,18 +91,18 @@ async fn serve(
 
 fn say_hello(server: &Server, data_dir: &DataDir, addresses: &wiring::Addresses, started: Instant) {
     let ours = |url: &Option<String>| url.clone().unwrap_or_else(|| "in this process".to_owned());
-    println!("Waybill {} is up after {:.1} s", env!("CARGO_PKG_VERSION"), started.elapsed().as_secs_f64());
-    println!("  API       http://{}/v1  (described at /openapi.json)", server.addr);
-    println!("  GraphQL   http://{}/graphql", server.addr);
-    println!("  keys      {}", data_dir.join(super::client::DEV_KEYS).display());
+    say!("Waybill {} is up after {:.1} s", env!("CARGO_PKG_VERSION"), started.elapsed().as_secs_f64());
+    say!("  API       http://{}/v1  (described at /openapi.json)", server.addr);
+    say!("  GraphQL   http://{}/graphql", server.addr);
+    say!("  keys      {}", data_dir.join(super::client::DEV_KEYS).display());
     match addresses.kafka_in_process {
-        false => println!("  Kafka     {}", addresses.kafka.brokers),
-        true => println!(
+        false => say!("  Kafka     {}", addresses.kafka.brokers),
+        true => say!(
             "  Kafka     {}, a stand-in inside this process: it keeps 5 MiB a partition and forgets all at exit. Install Java 17 or later for the real one",
             addresses.kafka.brokers
         ),
     }
-    println!("  payment   {}", ours(&addresses.payment));
-    println!("  shipping  {}", ours(&addresses.shipping));
-    println!("  state     {}", data_dir.path().display());
+    say!("  payment   {}", ours(&addresses.payment));
+    say!("  shipping  {}", ours(&addresses.shipping));
+    say!("  state     {}", data_dir.path().display());
 }

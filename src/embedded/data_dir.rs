@@ -8,8 +8,13 @@ use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+/// A process that was just killed takes a moment to let go of the lock; so long a start waits for it.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The layout of the folder that this version writes.
 const LAYOUT: u32 = 1;
@@ -151,10 +156,14 @@ fn take_lock(folder: &Path) -> Result<File, DataDirError> {
         .mode(SECRET_MODE)
         .open(&path)
         .map_err(DataDirError::io("write", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(DataDirError::io("lock", &path)(source)),
+    let deadline = Instant::now() + LET_GO_WITHIN;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse { path: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(DataDirError::io("lock", &path)(source)),
+        }
     }
 }
 

@@ -72,9 +72,9 @@ async fn execute(client: Client, import: &Import, input: Input, mut rejects: Rej
     bar.finish_and_clear();
     let rejected_to = rejects.finish().context("the rejected lines can't be written")?;
     // What was reached is told also when it ends early.
-    println!("{}", report.table(kind, import.wait, started.elapsed()));
+    say!("{}", report.table(kind, import.wait, started.elapsed()));
     if let Some(path) = rejected_to {
-        println!("rejected lines: {}", path.display());
+        say!("rejected lines: {}", path.display());
     }
     done
 }

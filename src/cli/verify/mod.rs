@@ -81,7 +81,7 @@ async fn connect(settings: &Settings) -> Result<Parts> {
 /// Prints each check as it is done; `false` when something is wrong.
 async fn verify(parts: &Parts) -> Result<bool> {
     let head = parts.store.head().await?.position;
-    println!("verifying up to position {head}");
+    say!("verifying up to position {head}");
     let (mut books, turnover) = read_books(parts, head).await?;
     let mut checks = vec![Check {
         what: format!("store: {head} events, dense and in order; {turnover}"),
@@ -96,20 +96,20 @@ async fn verify(parts: &Parts) -> Result<bool> {
     }
     let faults: usize = checks.iter().map(|check| check.faults.len()).sum();
     match faults {
-        0 => println!("all is well"),
-        faults => println!("{faults} faults"),
+        0 => say!("all is well"),
+        faults => say!("{faults} faults"),
     }
     Ok(faults == 0)
 }
 
 fn report(check: &Check) {
     let mark = if check.faults.is_empty() { "ok   " } else { "FAULT" };
-    println!("{mark}  {}", check.what);
+    say!("{mark}  {}", check.what);
     for fault in check.faults.iter().take(SHOWN) {
-        println!("       {fault}");
+        say!("       {fault}");
     }
     if check.faults.len() > SHOWN {
-        println!("       and {} more", check.faults.len() - SHOWN);
+        say!("       and {} more", check.faults.len() - SHOWN);
     }
 }
 
