@@ -176,13 +176,14 @@ impl Driver<'_> {
 
     fn tell(&self, events: &[Event]) {
         self.shared.live.show(self.order.0, View::of(&self.history));
-        let (order_id, saga_id) = (self.order, self.order.saga());
+        let (order_id, saga_id, position) = (self.order, self.order.saga(), self.history.position.0);
+        tracing::debug!(%order_id, %saga_id, position, events = events.len(), "appended");
         for event in events {
             match event {
                 Event::Saga(SagaEvent::SagaPaused(paused)) => {
                     metrics::paused(paused.step);
                     let (step, cause) = (paused.step.name(), paused.cause.as_str());
-                    tracing::warn!(%order_id, %saga_id, step, cause, "the saga is paused: it needs a person");
+                    tracing::warn!(%order_id, %saga_id, position, step, cause, "the saga is paused: it needs a person");
                 }
                 Event::Saga(SagaEvent::StepRetrying(retrying)) => {
                     let (step, cause) = (retrying.step.name(), retrying.cause.as_str());

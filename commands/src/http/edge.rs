@@ -25,7 +25,8 @@ pub(crate) async fn edge(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = Uuid::now_v7().simple().to_string();
     let trace_id = trace_id(request.headers()).unwrap_or(&request_id).to_owned();
-    let span = tracing::info_span!("request", request_id, trace_id, shop_id = Empty, order_id = Empty);
+    let span =
+        tracing::info_span!("request", request_id, trace_id, shop_id = Empty, order_id = Empty, position = Empty);
     let route = route_label(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let (method, uri) = (request.method().clone(), request.uri().clone());
     request.extensions_mut().insert(Trace { trace_id });
@@ -42,6 +43,8 @@ pub(crate) async fn edge(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     record(&method, route, response.status(), started);
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::debug!(%method, route, status, elapsed = ?started.elapsed(), "answered"));
     response
 }
 

@@ -83,6 +83,7 @@ pub(crate) struct App {
 
 impl App {
     fn changed(&self, order: OrderId, position: Position) {
+        tracing::Span::current().record("position", position.0);
         if let Some(follower) = &self.follower {
             follower.changed(order, position);
         }

@@ -125,6 +125,7 @@ async fn store(
     drop(guard);
     match committed {
         Ok(appended) => {
+            tracing::Span::current().record("position", appended.last.0);
             if let Some(follower) = &app.follower {
                 follower.placed(Placed { history, command_id, trace_id });
             }
