@@ -58,7 +58,8 @@ pub(crate) fn document() -> Value {
     close(&mut document["components"]["schemas"]);
     without_null(&mut document["paths"]);
     if let Value::Object(schemas) = &mut document["components"]["schemas"] {
-        schemas.iter_mut().filter(|(name, _)| *name != ORDER).for_each(|(_, schema)| without_null(schema));
+        let answers = schemas.iter_mut().filter(|(name, _)| *name != ORDER && !READ.contains(&name.as_str()));
+        answers.for_each(|(_, schema)| without_null(schema));
     }
     for operation in OPERATIONS {
         let described = &mut document["paths"][operation.path][operation.method.as_str().to_ascii_lowercase()];
@@ -67,10 +68,33 @@ pub(crate) fn document() -> Value {
     document
 }
 
-/// The one schema in which `null` has a meaning: an order without a reason to tell.
+/// The one answer in which `null` has a meaning: an order without a reason to tell.
 const ORDER: &str = "Order";
 
-/// What may be left out is described as what may be `null`; but `null` is refused, and never sent.
+/// The bodies that are read. They refuse fields they don't know, and take `null` for a field left out.
+const READ: &[&str] = &[
+    "PlaceOrder",
+    "Customer",
+    "Address",
+    "OrderLine",
+    "Charge",
+    "Promise",
+    "Payment",
+    "Client",
+    "Reason",
+    "SetLocation",
+    "Receipt",
+    "ReceiptLine",
+    "Adjustment",
+    "Picked",
+    "Packed",
+    "Shipped",
+    "LineQuantity",
+    "PackedParcel",
+    "Parcel",
+];
+
+/// What may be left out is described as what may be `null`; but no answer says `null` for it, and no parameter can.
 fn without_null(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -100,29 +124,7 @@ fn without_null(value: &mut Value) {
     }
 }
 
-/// Bodies that are read refuse what they don't know.
 fn close(schemas: &mut Value) {
-    const READ: &[&str] = &[
-        "PlaceOrder",
-        "Customer",
-        "Address",
-        "OrderLine",
-        "Charge",
-        "Promise",
-        "Payment",
-        "Client",
-        "Reason",
-        "SetLocation",
-        "Receipt",
-        "ReceiptLine",
-        "Adjustment",
-        "Picked",
-        "Packed",
-        "Shipped",
-        "LineQuantity",
-        "PackedParcel",
-        "Parcel",
-    ];
     for name in READ {
         schemas[name]["additionalProperties"] = json!(false);
     }

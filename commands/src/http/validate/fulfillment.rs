@@ -127,6 +127,7 @@ mod tests {
     #[test]
     fn nothing_said_means_everything() {
         assert_eq!(read(Verb::Pick, "{}"), Ok(Report::default()));
+        assert_eq!(read(Verb::Pick, r#"{"lines":null,"occurred_at":null}"#), Ok(Report::default()));
         assert_eq!(read(Verb::Ship, "{}").unwrap().parcels.len(), 1);
     }
 
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_report_is_told_at_once() {
-        let body = r#"{"lines":[{"line_id":"1","quantity":0},{"line_id":"1","quantity":1},{}],"parcels":2,"carrier":null,"occurred_at":"now"}"#;
+        let body = r#"{"lines":[{"line_id":"1","quantity":0},{"line_id":"1","quantity":1},{}],"parcels":2,"carrier":7,"occurred_at":"now"}"#;
         assert_eq!(
             read(Verb::Ship, body).unwrap_err(),
             [

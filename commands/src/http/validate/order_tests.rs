@@ -98,7 +98,7 @@ fn every_fault_at_any_depth_is_told_at_once() {
     let body = r#"{"order_ref": 7, "channel": "", "colour": 1, "customer": {"ref": "c", "nick": "x"}, "currency": "USD",
         "lines": [{"sku": "a", "quantity": 0, "line_total": "1.005"}, {"line_id": "1", "sku": "a", "quantity": "2", "line_total": 5, "size": 3}],
         "charges": [{"kind": "gift", "amount": "-1"}], "prices_include_tax": "no", "placed_at": "soon", "ship_to": {"country": "XX"},
-        "payment": {}, "priority": 1.5, "promise": {"ship_by": 1}, "metadata": [], "client": {"ip": null}, "on_shortage": "BACKORDER"}"#;
+        "payment": {}, "priority": 1.5, "promise": {"ship_by": 1}, "metadata": [], "client": {"ip": 1}, "on_shortage": "BACKORDER"}"#;
     let mut told = read_as(body, ShopDefaults::default()).unwrap_err();
     told.sort();
     let mut expected = [
@@ -250,7 +250,7 @@ fn a_value_of_another_type_is_a_fault_at_its_own_place_wherever_it_stands() {
     let mut all = vec![];
     places(&example, "", &mut all);
     assert!(all.len() > 40);
-    let values = [json!(null), json!(true), json!(7), json!(1.5), json!("x"), json!([]), json!({})];
+    let values = [json!(true), json!(7), json!(1.5), json!("x"), json!([]), json!({})];
     for place in all {
         for value in &values {
             let mut body = example.clone();
@@ -261,6 +261,27 @@ fn a_value_of_another_type_is_a_fault_at_its_own_place_wherever_it_stands() {
             *here = value.clone();
             let told = read_as(&body.to_string(), ShopDefaults::dev()).unwrap_err();
             assert!(told.contains(&format!("{place} wrong_type")), "{place} as {value}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn null_leaves_out_what_may_be_left_out_and_is_a_wrong_type_where_something_must_stand() {
+    let read = |body: &Value| read_as(&body.to_string(), ShopDefaults::dev()).map(|placement| format!("{placement:?}"));
+    let example: Value = serde_json::from_str(EXAMPLE).unwrap();
+    let mut all = vec![];
+    places(&example, "", &mut all);
+    for place in all {
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        let (mut without, mut null) = (example.clone(), example.clone());
+        let Value::Object(fields) = without.pointer_mut(parent).unwrap() else { continue };
+        fields.remove(name);
+        *null.pointer_mut(&place).unwrap() = Value::Null;
+        match (read(&without), read(&null)) {
+            (Err(left_out), null) if left_out.contains(&format!("{place} required")) => {
+                assert!(null.unwrap_err().contains(&format!("{place} wrong_type")), "{place}");
+            }
+            (left_out, null) => assert_eq!(null, left_out, "{place}"),
         }
     }
 }

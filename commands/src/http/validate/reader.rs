@@ -1,6 +1,6 @@
 //! Reads JSON against a table of known fields, and gathers every fault on the way: nothing stops at the first.
 //!
-//! A field that is given must have its type: `null` is no way to leave something out. U+0000 is refused in every text.
+//! `null` leaves a field out that may be left out; of one that is required it is a wrong type. U+0000 is refused in every text.
 use super::{
     fault::{Faults, Place},
     json::Json,
@@ -190,22 +190,29 @@ impl Object<'_> {
         self.fields.iter().rev().find(|(given, _)| given == name).map(|(_, json)| json)
     }
 
-    /// What a field holds, read by `read`; `None` when it is absent or wrong.
+    /// As `find`, but `null` is nothing.
+    fn said(&self, name: &'static str) -> Option<&Json<'_>> {
+        self.find(name).filter(|json| !matches!(json, Json::Null))
+    }
+
+    /// What a field holds, read by `read`; `None` when it is absent, `null` or wrong.
     pub(crate) fn optional<T>(&self, name: &'static str, read: impl FnOnce(Value<'_>) -> Option<T>) -> Option<T> {
-        let json = self.find(name)?;
+        let json = self.said(name)?;
         read(Value { json, place: self.place.field(name), faults: self.faults })
     }
 
-    /// As `optional`, but absence is a fault.
+    /// What a field holds that must be there, and be no `null`.
     pub(crate) fn required<T>(&self, name: &'static str, read: impl FnOnce(Value<'_>) -> Option<T>) -> Option<T> {
-        if self.find(name).is_none() {
+        let Some(json) = self.find(name) else {
             self.faults.add(&self.place.field(name), "required", "is required");
-        }
-        self.optional(name, read)
+            return None;
+        };
+        read(Value { json, place: self.place.field(name), faults: self.faults })
     }
 
+    /// Whether the field says anything: `null` does not.
     pub(crate) fn has(&self, name: &'static str) -> bool {
-        self.find(name).is_some()
+        self.said(name).is_some()
     }
 
     pub(crate) fn fault(&self, name: &str, code: &'static str, message: impl Into<Cow<'static, str>>) {
