@@ -17,8 +17,8 @@ use thiserror::Error;
 pub(crate) enum StockError {
     #[error("the idempotency key was used for something else")]
     KeyReused,
-    #[error("the ref was used for something else")]
-    RefTaken,
+    #[error("the ref was used before")]
+    RefTaken { same_body: bool },
     #[error(transparent)]
     History(#[from] HistoryError),
     #[error(transparent)]
@@ -32,7 +32,7 @@ pub(crate) struct Recorded {
     pub(crate) repeated: bool,
 }
 
-/// Appends these events once, whether it is repeated under its key or under its ref.
+/// Appends these events once: repeated under its key it tells of the first time, under another key the ref is taken.
 pub(crate) async fn record(
     store: &dyn EventStore,
     shop: &str,
@@ -68,8 +68,7 @@ pub(crate) async fn record(
     match of_key {
         Some(first) if repeats(&first, key) => Ok(Recorded { position: first.position, repeated: true }),
         Some(_) => Err(StockError::KeyReused),
-        None if repeats(&taken, reference) => Ok(Recorded { position: taken.position, repeated: true }),
-        None => Err(StockError::RefTaken),
+        None => Err(StockError::RefTaken { same_body: repeats(&taken, reference) }),
     }
 }
 

@@ -26,11 +26,12 @@ pub(super) struct Body<'a> {
     pub(super) position: String,
 }
 
-/// What a refused stock command is over HTTP; `taken` is the code when its ref belongs to another.
+/// What a refused stock command is over HTTP; `taken` is the code when its ref was used before.
 pub(super) fn problem(error: StockError, taken: Code) -> Problem {
     match error {
         StockError::KeyReused => Problem::key_reused(),
-        StockError::RefTaken => Problem::new(taken, "this ref was used for something else; a ref is unique for ever"),
+        StockError::RefTaken { same_body } => Problem::new(taken, "this ref was used before; a ref is unique for ever")
+            .with("same_body", same_body.into()),
         StockError::History(error) => error.into(),
         StockError::Append(error) => error.into(),
     }
@@ -43,7 +44,7 @@ pub(super) fn recorded(reference: &str, recorded: Recorded) -> Result<Response, 
 
 /// Record goods that came in.
 ///
-/// `ref` is unique for ever: the same receipt again is harmless, however much later and under whatever key.
+/// `ref` is unique for ever: the same receipt again is harmless, however much later; under another key it answers 409 with `same_body`.
 #[utoipa::path(post, path = "/v1/stock/receipts", tag = "stock", operation_id = "receiveStock",
     request_body = super::schema::Receipt,
     params(super::schema::ShopQuery, super::schema::WaybillSource),

@@ -150,6 +150,10 @@ async fn send(client: &Client, batch: Batch) -> Result<Received> {
             return Ok(Received { rows: rows.len() as u64, before, rejected });
         }
         let problem = response.problem();
+        // Taken in before, so long ago that the server has forgotten the key; it never forgets the ref.
+        if problem.code == "receipt_ref_taken" && problem.same_body {
+            return Ok(Received { rows: rows.len() as u64, before: true, rejected });
+        }
         if status != StatusCode::UNPROCESSABLE_ENTITY || problem.errors.is_empty() {
             bail!("row {}: the server answers {status}: {} {}", rows[0].number, problem.code, problem.detail);
         }

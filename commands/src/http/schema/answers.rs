@@ -68,7 +68,7 @@ described! {
         errors: Option<Vec<Fault>>,
         /// Of `order_ref_taken`: the order that has it. Of `already_shipped`: the order.
         order_id: Option<String>,
-        /// Of `order_ref_taken`: whether it was placed with this very body.
+        /// Of a ref that is taken: whether it was used with this very body.
         same_body: Option<bool>,
         /// Of `not_allowed`: what can be done instead.
         supported_actions: Option<Vec<String>>,
