@@ -2,10 +2,12 @@
 //!
 //! Ready is judged by what this process is for: with the API it needs the store; without Kafka it is degraded, since orders are
 //! taken all the same.
+use crate::edge;
 use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -100,10 +102,32 @@ pub fn router(health: Arc<Health>, metrics: PrometheusHandle) -> Router {
         .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
         .route("/metrics", get(render))
         .route("/readyz", get(readyz).with_state(health))
+        .method_not_allowed_fallback(edge::not_this_method)
+        .layer(middleware::from_fn(edge::edge))
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
     let readiness = health.readiness().await;
     let code = if readiness.status == "unavailable" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(readiness)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http::Request};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn another_method_is_a_problem_like_any_other() {
+        let router = router(Arc::default(), PrometheusBuilder::new().build_recorder().handle());
+        for path in ["/healthz", "/metrics", "/readyz"] {
+            let request = Request::post(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+            assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+mod edge;
 pub mod embedded;
 pub mod graphql;
 pub mod health;

@@ -2,22 +2,21 @@
 //!
 //! A request needs a key, the page does not. With `Waybill-After: POSITION` a request waits until the read model has come so far;
 //! `Waybill-Position` says which position an answer reflects.
-mod edge;
 mod page;
 mod request;
 #[cfg(test)]
 mod tests;
 
+use crate::edge::{self, Problem, drop_body};
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
-use edge::{Problem, drop_body};
 use eventstore::{ApiKey, ApiKeys, Position};
 use queries::graphql::{self as schema, GraphQl, Viewer};
 use std::{sync::Arc, time::Duration};
@@ -42,17 +41,13 @@ struct Api {
 pub fn router(graphql: GraphQl, applied: watch::Receiver<Position>, keys: Arc<ApiKeys>) -> Router {
     let api = Arc::new(Api { graphql, applied, keys });
     Router::new()
-        .route("/graphql", get(page::index).post(answer).fallback(not_this_method))
+        .route("/graphql", get(page::index).post(answer))
         .route("/graphql/assets/graphiql.js", get(page::script))
         .route("/graphql/assets/graphiql.css", get(page::style))
         .route("/graphql/assets/LICENCES.txt", get(page::licences))
+        .method_not_allowed_fallback(edge::not_this_method)
         .layer(middleware::from_fn(edge::edge))
         .with_state(api)
-}
-
-async fn not_this_method(method: Method) -> Response {
-    let problem = Problem::method_not_allowed(format!("{method} is not served at this path"));
-    ([(header::ALLOW, "GET, HEAD, POST")], problem).into_response()
 }
 
 /// Checked in the contract's order: the key, the body's size, its type, its JSON.

@@ -1,5 +1,5 @@
 //! From a body to a GraphQL request.
-use super::edge::{MAX_BODY, MAX_DROPPED, Problem};
+use crate::edge::{MAX_BODY, MAX_DROPPED, Problem};
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, header},

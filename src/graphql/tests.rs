@@ -99,7 +99,7 @@ async fn a_body_that_is_no_request_is_refused_as_the_contract_says() {
     let response = post("application/json", " ".repeat(1024 * 1024 + 1)).await.unwrap();
     problem(response, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large").await;
     let response = server.client.request(Method::PUT, &server.url).send().await.unwrap();
-    assert_eq!(header(&response, "allow"), "GET, HEAD, POST");
+    assert_eq!(header(&response, "allow"), "GET,HEAD,POST");
     problem(response, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed").await;
 
     for body in [json!([]), json!({}), json!({"query": 5}), json!({"query": "{ nothing }"})] {

@@ -6,8 +6,8 @@ mod report;
 mod stock;
 
 use super::{CANNOT_RUN, FAULTS, client::Client, fail};
-use crate::config::Settings;
-use anyhow::{Context, Result};
+use crate::{bootstrap::DEV_SHOP, config::Settings};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use input::{Input, Kind};
@@ -31,12 +31,15 @@ pub struct Import {
     /// Where rejected lines go, with their reasons [default: FILE.rejected.jsonl]
     #[arg(long, value_name = "PATH")]
     pub rejects: Option<PathBuf>,
+    /// Whose goods come in [default: the shop of dev-keys.json when its key is used, else the only shop]
+    #[arg(long)]
+    pub shop: Option<String>,
 }
 
 pub async fn run(settings: &Settings, import: &Import) -> ExitCode {
     match prepare(settings, import).await {
         Err(error) => fail(&error, CANNOT_RUN),
-        Ok((client, input, rejects)) => match execute(client, import, input, rejects).await {
+        Ok((client, input, rejects)) => match execute(settings, client, import, input, rejects).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, FAULTS),
         },
@@ -45,6 +48,9 @@ pub async fn run(settings: &Settings, import: &Import) -> ExitCode {
 
 async fn prepare(settings: &Settings, import: &Import) -> Result<(Client, Input, Rejects)> {
     let input = Input::open(&import.file)?;
+    if import.shop.is_some() && input.kind == Kind::Orders {
+        bail!("--shop is for goods in: orders belong to the shop of the key");
+    }
     let rejects = import.rejects.clone().unwrap_or_else(|| {
         let mut name = import.file.clone().into_os_string();
         name.push(".rejected.jsonl");
@@ -59,7 +65,13 @@ async fn prepare(settings: &Settings, import: &Import) -> Result<(Client, Input,
     Ok((client, input, rejects))
 }
 
-async fn execute(client: Client, import: &Import, input: Input, mut rejects: Rejects) -> Result<()> {
+async fn execute(
+    settings: &Settings,
+    client: Client,
+    import: &Import,
+    input: Input,
+    mut rejects: Rejects,
+) -> Result<()> {
     let bar = progress_bar(&input);
     let started = Instant::now();
     let concurrency = usize::try_from(import.concurrency).unwrap_or(DEFAULT_CONCURRENCY);
@@ -67,7 +79,12 @@ async fn execute(client: Client, import: &Import, input: Input, mut rejects: Rej
     let kind = input.kind;
     let done = match kind {
         Kind::Orders => orders::place(&client, input, concurrency, import.wait, &bar, &mut report, &mut rejects).await,
-        Kind::Stock => stock::receive(&client, input, concurrency, &bar, &mut report, &mut rejects).await,
+        Kind::Stock => {
+            // The key of dev-keys.json is for any shop; whoever takes it means the one that was made with it.
+            let dev = settings.key.is_none().then_some(DEV_SHOP);
+            let shop = import.shop.as_deref().or(dev);
+            stock::receive(&client, input, concurrency, shop, &bar, &mut report, &mut rejects).await
+        }
     };
     bar.finish_and_clear();
     let rejected_to = rejects.finish().context("the rejected lines can't be written")?;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{BufWriter, Write},
     path::PathBuf,
     time::Duration,
@@ -94,18 +94,24 @@ pub(super) struct Rejected<'a> {
 #[derive(Debug)]
 pub(super) struct Rejects {
     path: PathBuf,
-    part: PathBuf,
+    /// Where it is written until it is whole; absent when the path is no ordinary file (`/dev/null`, a pipe) and is written to as it is.
+    part: Option<PathBuf>,
     file: BufWriter<File>,
     count: u64,
 }
 
 impl Rejects {
     pub(super) fn create(path: PathBuf) -> Result<Rejects> {
+        let special = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
         let mut part = path.clone().into_os_string();
         part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part)
-            .with_context(|| format!("{} can't be written: choose another with --rejects", path.display()))?;
+        let part = (!special).then(|| PathBuf::from(part));
+        let file = match &part {
+            Some(part) => File::create(part),
+            None => OpenOptions::new().write(true).open(&path),
+        };
+        let file =
+            file.with_context(|| format!("{} can't be written: choose another with --rejects", path.display()))?;
         Ok(Rejects { path, part, file: BufWriter::new(file), count: 0 })
     }
 
@@ -119,21 +125,55 @@ impl Rejects {
     /// Where they are, if there are any; what an earlier run left there is replaced either way.
     pub(super) fn finish(mut self) -> Result<Option<PathBuf>> {
         self.file.flush()?;
-        if self.count > 0 {
-            std::fs::rename(&self.part, &self.path)?;
-            return Ok(Some(self.path.clone()));
+        let any = self.count > 0;
+        match &self.part {
+            None => {}
+            Some(part) if any => std::fs::rename(part, &self.path)?,
+            Some(part) => {
+                std::fs::remove_file(part)?;
+                if let Err(error) = std::fs::remove_file(&self.path)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    return Err(error.into());
+                }
+            }
         }
-        std::fs::remove_file(&self.part)?;
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(None),
-        }
+        Ok(any.then_some(self.path))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn one_rejected(path: PathBuf) -> Option<PathBuf> {
+        let mut rejects = Rejects::create(path).unwrap();
+        rejects
+            .write(&Rejected { line: 1, status: 422, code: "invalid", detail: "", errors: &[], text: "{}" })
+            .unwrap();
+        rejects.finish().unwrap()
+    }
+
+    #[test]
+    fn rejects_are_there_whole_and_gone_when_a_later_run_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rejected.jsonl");
+        assert_eq!(one_rejected(path.clone()), Some(path.clone()));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+        assert_eq!(Rejects::create(path).unwrap().finish().unwrap(), None);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_ordinary_file_is_written_to_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        assert_eq!(one_rejected(link.clone()), Some(link.clone()));
+        assert_eq!(std::fs::read_link(&link).unwrap(), PathBuf::from("/dev/null"));
+        assert_eq!(Rejects::create(link.clone()).unwrap().finish().unwrap(), None);
+        assert_eq!(std::fs::read_link(&link).unwrap(), PathBuf::from("/dev/null"));
+    }
 
     #[test]
     fn a_reason_is_the_same_whichever_line_has_it() {

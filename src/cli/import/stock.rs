@@ -38,12 +38,14 @@ pub(super) async fn receive(
     client: &Client,
     input: Input,
     concurrency: usize,
+    shop: Option<&str>,
     bar: &ProgressBar,
     report: &mut Report,
     rejects: &mut Rejects,
 ) -> Result<()> {
     let batches = Batches::new(&input, bar)?;
-    let sent = stream::iter(batches).map(|batch| async { send(client, batch?).await }).buffer_unordered(concurrency);
+    let sent =
+        stream::iter(batches).map(|batch| async { send(client, shop, batch?).await }).buffer_unordered(concurrency);
     let mut sent = std::pin::pin!(sent);
     while let Some(received) = sent.try_next().await? {
         *if received.before { &mut report.accepted_before } else { &mut report.accepted } += received.rows;
@@ -129,8 +131,9 @@ impl Iterator for Batches {
 }
 
 /// Sends a receipt; rows that the server finds fault with are taken out and the rest is sent again under the same ref.
-async fn send(client: &Client, batch: Batch) -> Result<Received> {
+async fn send(client: &Client, shop: Option<&str>, batch: Batch) -> Result<Received> {
     let Batch { receipt_ref, location, mut rows } = batch;
+    let shop = shop.map(|shop| ("shop", shop));
     let mut rejected = Vec::new();
     while !rows.is_empty() {
         let lines: Vec<_> = rows.iter().map(|row| &row.line).collect();
@@ -139,6 +142,7 @@ async fn send(client: &Client, batch: Batch) -> Result<Received> {
             .send(|client| {
                 client
                     .request(Method::POST, "/v1/stock/receipts")
+                    .query(shop.as_slice())
                     .header("idempotency-key", &receipt_ref)
                     .header("waybill-source", "import")
                     .json(&body)

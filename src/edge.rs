@@ -12,14 +12,14 @@ use tracing::{Instrument, field::Empty};
 use uuid::Uuid;
 
 /// The largest body that is taken.
-pub(super) const MAX_BODY: usize = 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// How much of a body that is not taken is read and dropped, so that the answer arrives.
-pub(super) const MAX_DROPPED: usize = 2 * 1024 * 1024;
+pub(crate) const MAX_DROPPED: usize = 2 * 1024 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer that is no success. It becomes one at the edge, where the request's path and id are known.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
@@ -36,39 +36,39 @@ impl Problem {
         Problem { status, code, title, detail: detail.into() }
     }
 
-    pub(super) fn unauthenticated(detail: &'static str) -> Problem {
+    pub(crate) fn unauthenticated(detail: &'static str) -> Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No key, or a wrong one", detail)
     }
 
-    pub(super) fn method_not_allowed(detail: String) -> Problem {
+    fn method_not_allowed(detail: String) -> Problem {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not with this method", detail)
     }
 
-    pub(super) fn body_too_large() -> Problem {
+    pub(crate) fn body_too_large() -> Problem {
         let detail = "a query may have up to 1 MiB";
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large", detail)
     }
 
-    pub(super) fn timeout() -> Problem {
+    pub(crate) fn timeout() -> Problem {
         let detail = "the body took too long to arrive";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body took too long", detail)
     }
 
-    pub(super) fn unsupported_media_type() -> Problem {
+    pub(crate) fn unsupported_media_type() -> Problem {
         let (status, detail) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json");
         Problem::new(status, "unsupported_media_type", "The body must be application/json", detail)
     }
 
-    pub(super) fn malformed_json(detail: String) -> Problem {
+    pub(crate) fn malformed_json(detail: String) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is no JSON", detail)
     }
 
-    pub(super) fn unavailable(detail: &'static str, cause: impl Display) -> Problem {
+    pub(crate) fn unavailable(detail: &'static str, cause: impl Display) -> Problem {
         tracing::warn!(%cause, "a request can't be served now");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now", detail)
     }
 
-    pub(super) fn internal(cause: impl Display) -> Problem {
+    pub(crate) fn internal(cause: impl Display) -> Problem {
         tracing::error!(%cause, "a request failed");
         let detail = "it is logged under this request's id";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of ours", detail)
@@ -114,7 +114,7 @@ impl IntoResponse for Problem {
     }
 }
 
-pub(super) async fn edge(request: Request, next: Next) -> Response {
+pub(crate) async fn edge(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = Uuid::now_v7().simple().to_string();
     let span = tracing::info_span!("request", request_id, shop_id = Empty);
@@ -142,8 +142,13 @@ pub(super) async fn edge(request: Request, next: Next) -> Response {
     response
 }
 
+/// Served at this path, but not with this method.
+pub(crate) async fn not_this_method(method: Method) -> Problem {
+    Problem::method_not_allowed(format!("{method} is not served at this path"))
+}
+
 /// Reads what is left of a body that nobody wants, so that the answer arrives.
-pub(super) async fn drop_body(body: Body) {
+pub(crate) async fn drop_body(body: Body) {
     // What is too long or breaks off is left alone: the connection is closed then.
     let _ = axum::body::to_bytes(body, MAX_DROPPED).await;
 }
