@@ -1,7 +1,7 @@
 //! The rules of a fulfillment.
 use super::{
     Command, FulfillmentPacked, FulfillmentPicked, FulfillmentRecalled, FulfillmentShipped, LabelPurchased, Line,
-    LineQuantity, Released, Shipment, ShipmentEvent,
+    LineQuantity, Parcel, Released, Shipment, ShipmentEvent,
 };
 use crate::{Decider, LineId};
 use std::collections::HashSet;
@@ -103,7 +103,10 @@ impl Decider for Shipment {
                     line.packed = line.packed.max(line.shipped);
                     line.picked = line.picked.max(line.packed);
                 });
-                if let (Some(released), Some(parcel)) = (&mut shipment.released, event.parcels.last()) {
+                // A shipment of which neither is told leaves what is known.
+                let told = |parcel: &&Parcel| parcel.carrier.is_some() || parcel.tracking_number.is_some();
+                if let (Some(released), Some(parcel)) = (&mut shipment.released, event.parcels.iter().rev().find(told))
+                {
                     released.carrier.clone_from(&parcel.carrier);
                     released.tracking_number.clone_from(&parcel.tracking_number);
                 }

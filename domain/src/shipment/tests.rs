@@ -100,15 +100,17 @@ fn a_later_stage_implies_the_earlier() {
 }
 
 #[test]
-fn what_has_left_names_its_carrier() {
+fn what_has_left_names_its_carrier_also_when_the_rest_leaves_untold() {
     let parcel = Parcel {
         weight_grams: None,
         carrier: Some("swift".to_owned()),
         tracking_number: Some("SW1".to_owned()),
         label_id: None,
     };
-    let shipped = FulfillmentShipped { lines: quantities(&LINES), parcels: vec![parcel] }.into();
-    let released = fold::<Shipment>(&[a_release(), shipped]).released.unwrap();
+    let untold = Parcel { weight_grams: Some(5), carrier: None, tracking_number: None, label_id: None };
+    let first = FulfillmentShipped { lines: quantities(&LINES[..1]), parcels: vec![parcel] }.into();
+    let rest = FulfillmentShipped { lines: quantities(&LINES[1..]), parcels: vec![untold] }.into();
+    let released = fold::<Shipment>(&[a_release(), first, rest]).released.unwrap();
     assert_eq!((released.carrier.as_deref(), released.tracking_number.as_deref()), (Some("swift"), Some("SW1")));
 }
 
