@@ -48,8 +48,11 @@ pub async fn run(settings: &Settings, import: &Import) -> ExitCode {
 
 async fn prepare(settings: &Settings, import: &Import) -> Result<(Client, Input, Rejects)> {
     let input = Input::open(&import.file)?;
-    if import.shop.is_some() && input.kind == Kind::Orders {
-        bail!("--shop is for goods in: orders belong to the shop of the key");
+    match input.kind {
+        Kind::Orders if import.shop.is_some() => bail!("--shop is for goods in: orders belong to the shop of the key"),
+        Kind::Orders => {}
+        // A file that is something else is told before anything is done.
+        Kind::Stock => drop(stock::table(&input, &ProgressBar::hidden())?),
     }
     let rejects = import.rejects.clone().unwrap_or_else(|| {
         let mut name = import.file.clone().into_os_string();

@@ -21,6 +21,20 @@ struct Row {
     line: Value,
 }
 
+impl Row {
+    fn of(record: &csv::StringRecord) -> Row {
+        let quantity = record.iter().skip(2).collect::<Vec<_>>().join(",");
+        // What isn't one number is sent as it is: the server names the fault.
+        let quantity = quantity.parse::<i64>().map_or_else(|_| json!(quantity), |quantity| json!(quantity));
+        Row {
+            number: record.position().map_or(0, csv::Position::line),
+            text: record.iter().collect::<Vec<_>>().join(","),
+            location: record.get(0).unwrap_or_default().to_owned(),
+            line: json!({"sku": record.get(1).unwrap_or_default(), "quantity": quantity}),
+        }
+    }
+}
+
 /// Rows of one location, in the order of the file.
 struct Batch {
     receipt_ref: String,
@@ -65,6 +79,16 @@ pub(super) async fn receive(
     Ok(())
 }
 
+/// The file as a table of the columns that it must have.
+pub(super) fn table(input: &Input, bar: &ProgressBar) -> Result<csv::Reader<Box<dyn std::io::BufRead + Send>>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(input.reader(bar)?);
+    let headers = reader.headers().context("the CSV has no header")?;
+    if headers.iter().ne(["location", "sku", "quantity"]) {
+        bail!("the CSV's header is {:?}; it must be location,sku,quantity", headers.iter().collect::<Vec<_>>());
+    }
+    Ok(reader)
+}
+
 /// Cuts the file into batches as it is read.
 struct Batches {
     records: csv::StringRecordsIntoIter<Box<dyn std::io::BufRead + Send>>,
@@ -75,13 +99,8 @@ struct Batches {
 
 impl Batches {
     fn new(input: &Input, bar: &ProgressBar) -> Result<Batches> {
-        let digest = input.digest()?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(input.reader(bar)?);
-        let headers = reader.headers().context("the CSV has no header")?;
-        if headers.iter().ne(["location", "sku", "quantity"]) {
-            bail!("the CSV's header is {:?}; it must be location,sku,quantity", headers.iter().collect::<Vec<_>>());
-        }
-        Ok(Batches { records: reader.into_records(), digest, open: BTreeMap::new(), ended: false })
+        let records = table(input, bar)?.into_records();
+        Ok(Batches { records, digest: input.digest()?, open: BTreeMap::new(), ended: false })
     }
 
     fn batch(&self, location: String, rows: Vec<Row>) -> Batch {
@@ -103,16 +122,7 @@ impl Iterator for Batches {
                     break;
                 }
             };
-            let number = record.position().map_or(0, csv::Position::line);
-            let quantity = record.get(2).unwrap_or_default();
-            // What isn't a number is sent as it is: the server names the fault.
-            let quantity = quantity.parse::<i64>().map_or_else(|_| json!(quantity), |quantity| json!(quantity));
-            let row = Row {
-                number,
-                text: record.iter().collect::<Vec<_>>().join(","),
-                location: record.get(0).unwrap_or_default().to_owned(),
-                line: json!({"sku": record.get(1).unwrap_or_default(), "quantity": quantity}),
-            };
+            let row = Row::of(&record);
             let location = row.location.clone();
             let rows = self.open.entry(location.clone()).or_default();
             rows.push(row);
@@ -181,4 +191,18 @@ fn take_out(rows: Vec<Row>, status: u16, problem: &Problem, rejected: &mut Vec<(
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_left_to_the_server_and_nothing_of_a_row_is_passed_over() {
+        let quantity = |row: &[&str]| Row::of(&csv::StringRecord::from(row.to_vec())).line["quantity"].clone();
+        assert_eq!(quantity(&["main", "a", "5"]), json!(5));
+        assert_eq!(quantity(&["main", "a", "many"]), json!("many"));
+        assert_eq!(quantity(&["main", "a"]), json!(""));
+        assert_eq!(quantity(&["main", "a", "5", "6"]), json!("5,6"));
+    }
 }

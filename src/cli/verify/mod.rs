@@ -103,8 +103,13 @@ async fn verify(parts: &Parts) -> Result<bool> {
 }
 
 fn report(check: &Check) {
-    let mark = if check.faults.is_empty() { "ok   " } else { "FAULT" };
-    say!("{mark}  {}", check.what);
+    match check.faults.len() {
+        0 => say!("ok     {}", check.what),
+        faults => {
+            let part = check.what.split(':').next().unwrap_or_default();
+            say!("FAULT  {part}: {faults} found");
+        }
+    }
     for fault in check.faults.iter().take(SHOWN) {
         say!("       {fault}");
     }
