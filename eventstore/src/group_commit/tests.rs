@@ -1,3 +1,4 @@
+//! Group commit against a writer of the test: who is in a batch, who waits, and what a fault does to the others.
 use super::{GroupCommit, Limits, WriteError, Writer};
 use crate::prepared::Prepared;
 use crate::{
