@@ -53,6 +53,11 @@ fn read_master_key(path: &Path) -> Result<[u8; MASTER_KEY_BYTES]> {
     Ok(key)
 }
 
+/// Whether the store has no shop of anybody's own yet: then `dev` is of use, whoever started PostgreSQL.
+pub async fn is_fresh(shops: &Shops) -> Result<bool> {
+    Ok(shops.list(2).await?.iter().all(|shop| shop == DEV_SHOP))
+}
+
 /// Shop `dev`, which may leave out address and payment, and one key a role in `DATA_DIR/dev-keys.json`.
 pub async fn dev_shop(data_dir: &DataDir, shops: &Shops, keys: &ApiKeys) -> Result<()> {
     let defaults = json!({

@@ -39,7 +39,7 @@ const OWNER: &str = "owner";
 #[derive(Clone, Debug)]
 pub struct Addresses {
     pub postgres: String,
-    /// It was started by us, so that its first start makes shop `dev`.
+    /// It was started by us, so that it has shop `dev`.
     pub embedded_postgres: bool,
     pub kafka: KafkaConfig,
     pub kafka_in_process: bool,
@@ -73,7 +73,7 @@ impl App {
         let keys = Arc::new(ApiKeys::new(pg.clone()));
         let shops = Arc::new(Shops::new(pg.clone()));
         let locations = LocationModes::new(store.clone());
-        if at.embedded_postgres {
+        if at.embedded_postgres || bootstrap::is_fresh(&shops).await? {
             bootstrap::dev_shop(data_dir, &shops, &keys).await?;
             bootstrap::main_location(&locations).await?;
         }

@@ -4,6 +4,7 @@ use crate::support::{
     client::{order, unique},
 };
 use reqwest::StatusCode;
+use sqlx::{Connection, PgConnection};
 use std::{
     process::{Command, Output},
     time::Duration,
@@ -107,6 +108,22 @@ async fn without_kafka_it_is_degraded_and_orders_complete() {
         "{}",
         ready.body
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_of_one_s_own_serves_as_well() {
+    let ours = shared().await.client.url("postgres").to_owned();
+    let name = unique("own").replace('-', "_");
+    let mut connection = PgConnection::connect(&ours).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    let url = format!("{}{name}", ours.strip_suffix("waybill").unwrap());
+    let app = TestApp::start_with("own-postgres", &[("DATABASE_URL", &url)]).await;
+    assert!(!app.data_dir().join("postgres").exists());
+    let sku = unique("sku");
+    app.client.receive(&sku, 5).await;
+    let answer = app.client.order_to_its_end(&order(&sku, 2, "tok_ok")).await;
+    assert_eq!(answer.body["status"], "COMPLETED", "{}", answer.body);
+    app.assert_verified().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
