@@ -42,10 +42,13 @@ pub async fn verify_chain(
 ) -> Result<(String, Vec<String>)> {
     let deadline = Instant::now() + catch_up;
     // The stand-in may hold nothing at all: it began at a head that has not moved since.
-    while kafka.start == Start::Beginning
-        && mirror::reached(kafka, store.log()).await? < upto
-        && Instant::now() < deadline
-    {
+    while kafka.start == Start::Beginning && Instant::now() < deadline {
+        match mirror::reached(kafka, store.log()).await {
+            Ok(reached) if reached >= upto => break,
+            Ok(_) => {}
+            // Kafka may be coming up as well, or its partitions may be changing hands.
+            Err(error) => tracing::debug!(%error, "Kafka is asked again"),
+        }
         tokio::time::sleep(CATCH_UP_PAUSE).await;
     }
     let report = mirror::verify_chain(kafka, store, upto, progress).await?;
