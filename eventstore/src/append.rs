@@ -68,6 +68,11 @@ pub enum Expected {
     Any,
 }
 
+impl Expected {
+    /// The stream must not exist.
+    pub const NO_STREAM: Expected = Expected::Exact(Version::NONE);
+}
+
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub event_type: Cow<'static, str>,
@@ -77,7 +82,7 @@ pub struct NewEvent {
     pub rank: u16,
 }
 
-/// Makes `(scope, key)` unique for ever: idempotency keys, order refs, receipt refs.
+/// Makes `(scope, key)` unique: idempotency keys, order refs, receipt refs. All keys of a scope have one lifetime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub scope: String,
@@ -86,6 +91,16 @@ pub struct Claim {
     pub holder: String,
     /// What was asked for under this key, to tell a repeat from a reuse.
     pub fingerprint: Option<[u8; 32]>,
+    pub lifetime: Lifetime,
+}
+
+/// How long a claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as the log.
+    Forever,
+    /// For the UTC day of its append and the one after, by the log's time: 24 to 48 hours.
+    Day,
 }
 
 /// A guarded counter. The change is refused when the account would end below `floor`.

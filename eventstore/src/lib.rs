@@ -8,6 +8,7 @@
 //! It may not know the domain. SQL lies in `sql/` alone; `memory` is the reference implementation of the contract suite.
 pub mod append;
 mod cache;
+mod checksum;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod error;
@@ -26,8 +27,8 @@ pub mod testing;
 pub mod vault;
 
 pub use append::{
-    Append, Appended, BalanceChange, CheckpointWrite, Claim, Expected, Fence, NewEvent, StreamAppend, TimerChange,
-    VaultEntry,
+    Append, Appended, BalanceChange, CheckpointWrite, Claim, Expected, Fence, Lifetime, NewEvent, StreamAppend,
+    TimerChange, VaultEntry,
 };
 pub use error::{AppendError, ReadError, Refusal, TakenClaim};
 pub use event::{Actor, ActorKind, Metadata, RecordedEvent, Source};

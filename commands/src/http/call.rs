@@ -19,7 +19,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use domain::{LocationCode, OrderId};
-use eventstore::{Actor, ActorKind, ApiKey, Claim, Metadata, Role, Shop, Source};
+use eventstore::{Actor, ActorKind, ApiKey, Claim, Lifetime, Metadata, Role, Shop, Source};
 use futures_util::TryStreamExt;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -129,6 +129,7 @@ impl Call {
             key,
             holder: String::new(),
             fingerprint: Some(app.vault.fingerprint(&canonical)),
+            lifetime: Lifetime::Forever,
         }
     }
 

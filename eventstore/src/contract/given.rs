@@ -64,6 +64,7 @@ impl Append {
             key: key.into(),
             holder: holder.into(),
             fingerprint: Some([7; 32]),
+            lifetime: crate::Lifetime::Forever,
         });
         self
     }

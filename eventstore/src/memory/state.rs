@@ -173,7 +173,7 @@ impl State {
         let last = self.position();
         for claim in append.claims {
             let key = (claim.scope.clone(), claim.key.clone());
-            let crate::Claim { scope, key: name, holder, fingerprint } = claim;
+            let crate::Claim { scope, key: name, holder, fingerprint, lifetime: _ } = claim;
             self.claims.insert(key, ClaimRecord { scope, key: name, holder, fingerprint, position: last });
         }
         for change in append.balances {

@@ -1,6 +1,7 @@
 //! A batch as the columns that `append_batch` takes. Indices count from 1, as in SQL.
+use crate::checksum::Sent;
 use crate::prepared::Prepared;
-use crate::{CheckpointWrite, Expected, TimerChange, slot_of};
+use crate::{CheckpointWrite, Expected, Lifetime, TimerChange, slot_of};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -22,8 +23,10 @@ pub(super) struct Columns<'a> {
     pub(super) e_type: Vec<&'a str>,
     pub(super) e_schema: Vec<i16>,
     pub(super) e_payload: Vec<&'a str>,
+    pub(super) e_checksum: Vec<i32>,
     pub(super) k_scope: Vec<&'a str>,
     pub(super) k_key: Vec<&'a str>,
+    pub(super) k_day: Vec<bool>,
     pub(super) c_member: Vec<i32>,
     pub(super) c_key: Vec<i32>,
     pub(super) c_holder: Vec<&'a str>,
@@ -115,6 +118,16 @@ impl<'a> Columns<'a> {
             self.e_type.push(&event.event_type);
             self.e_schema.push(event.schema_version);
             self.e_payload.push(event.payload.get());
+            let sent = Sent {
+                stream: &prepared.append.streams[at.stream].stream,
+                event_type: &event.event_type,
+                schema_version: event.schema_version,
+                shop: &prepared.append.shop,
+                command_id: prepared.append.metadata.command_id,
+                metadata: &prepared.metadata,
+                payload: event.payload.get(),
+            };
+            self.e_checksum.push(sent.checksum());
         }
     }
 
@@ -123,6 +136,7 @@ impl<'a> Columns<'a> {
             let key = *keys.entry((&claim.scope, &claim.key)).or_insert_with(|| {
                 self.k_scope.push(&claim.scope);
                 self.k_key.push(&claim.key);
+                self.k_day.push(claim.lifetime == Lifetime::Day);
                 count(&self.k_key)
             });
             self.c_member.push(member);

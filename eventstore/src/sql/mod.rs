@@ -50,6 +50,7 @@ impl PgEventStore {
     /// Besides the pool's it holds two connections of its own: one appends, one listens.
     pub async fn connect(pool: PgPool, log: Log, options: Options) -> Result<PgEventStore, ReadError> {
         slots::begin_log(&pool, log).await?;
+        slots::keep_expiring_claims(&pool).await?;
         let (head, _) = watch::channel(read::head(&pool, log).await?.position);
         let writer = write::PgWriter::new(&pool, log);
         let appends = GroupCommit::start(writer, options.limits, head.clone());

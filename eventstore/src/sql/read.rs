@@ -1,5 +1,6 @@
 //! What is read: events by stream and by position, the head, claims, checkpoints, balances, sealed data.
 use super::read_error;
+use crate::checksum::Sent;
 use crate::{ClaimRecord, Incarnation, Log, LogHead, Metadata, Position, ReadError, RecordedEvent, StreamId, Version};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -17,29 +18,48 @@ struct Row {
     schema_version: i16,
     shop: String,
     recorded_at: DateTime<Utc>,
-    metadata: Json<Metadata>,
+    metadata: Json<Box<RawValue>>,
+    checksum: Option<i32>,
     payload: Json<Box<RawValue>>,
 }
 
 impl Row {
-    fn event(self, log: Log) -> RecordedEvent {
-        RecordedEvent {
+    fn event(self, log: Log) -> Result<RecordedEvent, ReadError> {
+        let position = self.position;
+        let metadata: Metadata = serde_json::from_str(self.metadata.0.get())
+            .map_err(|error| ReadError::Corrupt(format!("the metadata of position {position}: {error}")))?;
+        let event = RecordedEvent {
             log,
             incarnation: Incarnation(self.incarnation),
-            position: Position(self.position),
+            position: Position(position),
             stream: StreamId { id: self.stream_id, kind: self.stream_kind.into() },
             version: Version(self.version),
             shop: self.shop,
             event_type: self.event_type.into(),
             schema_version: self.schema_version,
             payload: self.payload.0,
-            metadata: self.metadata.0,
+            metadata,
             recorded_at: self.recorded_at,
+        };
+        let sent = Sent {
+            stream: &event.stream,
+            event_type: &event.event_type,
+            schema_version: event.schema_version,
+            shop: &event.shop,
+            command_id: event.metadata.command_id,
+            metadata: self.metadata.0.get(),
+            payload: event.payload.get(),
+        };
+        match self.checksum {
+            Some(checksum) if checksum != sent.checksum() => Err(ReadError::Corrupt(format!(
+                "the event at position {position} is not what was appended: its checksum is wrong"
+            ))),
+            _ => Ok(event),
         }
     }
 }
 
-fn events(rows: Vec<Row>, log: Log) -> Vec<RecordedEvent> {
+fn events(rows: Vec<Row>, log: Log) -> Result<Vec<RecordedEvent>, ReadError> {
     rows.into_iter().map(|row| row.event(log)).collect()
 }
 
@@ -47,7 +67,7 @@ pub(super) async fn streams(pool: &PgPool, log: Log, id: Uuid) -> Result<Vec<Rec
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
-                  metadata AS "metadata: Json<Metadata>", payload AS "payload: Json<Box<RawValue>>"
+                  metadata AS "metadata: Json<Box<RawValue>>", checksum, payload AS "payload: Json<Box<RawValue>>"
              FROM events WHERE stream_id = $1 AND log = $2 ORDER BY position"#,
         id,
         log.0,
@@ -55,7 +75,7 @@ pub(super) async fn streams(pool: &PgPool, log: Log, id: Uuid) -> Result<Vec<Rec
     .fetch_all(pool)
     .await
     .map_err(read_error)?;
-    Ok(events(rows, log))
+    events(rows, log)
 }
 
 pub(super) async fn log(
@@ -67,7 +87,7 @@ pub(super) async fn log(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
-                  metadata AS "metadata: Json<Metadata>", payload AS "payload: Json<Box<RawValue>>"
+                  metadata AS "metadata: Json<Box<RawValue>>", checksum, payload AS "payload: Json<Box<RawValue>>"
              FROM events WHERE log = $1 AND position > $2 ORDER BY position LIMIT $3"#,
         log.0,
         after.0,
@@ -76,20 +96,28 @@ pub(super) async fn log(
     .fetch_all(pool)
     .await
     .map_err(read_error)?;
-    Ok(events(rows, log))
+    events(rows, log)
 }
 
 pub(super) async fn head(pool: &PgPool, log: Log) -> Result<LogHead, ReadError> {
-    let row = sqlx::query!("SELECT incarnation, last_position FROM logs WHERE log = $1", log.0)
-        .fetch_one(pool)
-        .await
-        .map_err(read_error)?;
+    let row = sqlx::query!(
+        r#"SELECT incarnation AS "incarnation!", last_position AS "last_position!" FROM logs WHERE log = $1"#,
+        log.0
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(read_error)?;
     Ok(LogHead { incarnation: Incarnation(row.incarnation), position: Position(row.last_position) })
 }
 
 pub(super) async fn claim(pool: &PgPool, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
     let row = sqlx::query!(
-        "SELECT scope, key, holder, fingerprint, position FROM claims WHERE scope = $1 AND key = $2",
+        r#"SELECT scope AS "scope!", key AS "key!", holder AS "holder!", fingerprint, position AS "position!" FROM claims
+            WHERE scope = $1 AND key = $2
+            UNION ALL
+           SELECT scope, key, holder, fingerprint, position FROM expiring_claims
+            WHERE scope = $1 AND key = $2 AND day >= (now() AT TIME ZONE 'UTC')::date - 1
+            LIMIT 1"#,
         scope,
         key
     )

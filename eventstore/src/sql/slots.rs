@@ -8,12 +8,15 @@ use sqlx::postgres::types::PgInterval;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Makes the log's counter row and leases if they aren't there yet.
+/// Begins the log and makes its leases if they aren't there yet.
 pub(super) async fn begin_log(pool: &PgPool, log: Log) -> Result<(), ReadError> {
-    sqlx::query!("INSERT INTO logs (log) VALUES ($1) ON CONFLICT DO NOTHING", log.0)
-        .execute(pool)
-        .await
-        .map_err(read_error)?;
+    sqlx::query!(
+        "INSERT INTO incarnations (log, incarnation, reason) VALUES ($1, 1, 'the beginning') ON CONFLICT DO NOTHING",
+        log.0
+    )
+    .execute(pool)
+    .await
+    .map_err(read_error)?;
     sqlx::query!(
         "INSERT INTO leases (log, slot) SELECT $1, slot FROM generate_series(0, $2::integer - 1) AS slot ON CONFLICT DO NOTHING",
         log.0,
@@ -22,6 +25,15 @@ pub(super) async fn begin_log(pool: &PgPool, log: Log) -> Result<(), ReadError> 
     .execute(pool)
     .await
     .map_err(read_error)?;
+    Ok(())
+}
+
+/// How many days ahead there are partitions for the claims that expire.
+const CLAIM_DAYS_AHEAD: i32 = 7;
+
+/// Makes the partitions of claims that expire, and drops those that are over.
+pub(super) async fn keep_expiring_claims(pool: &PgPool) -> Result<(), ReadError> {
+    sqlx::query!("SELECT keep_expiring_claims($1)", CLAIM_DAYS_AHEAD).execute(pool).await.map_err(read_error)?;
     Ok(())
 }
 

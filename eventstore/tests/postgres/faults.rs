@@ -146,7 +146,7 @@ async fn an_append_that_is_lost_while_the_server_still_works_on_it_is_written_on
     store.append(append().with_any(&stream(), &["a"])).await.unwrap();
 
     let mut holder = direct.begin().await.unwrap();
-    sqlx::query("SELECT FROM logs FOR UPDATE").execute(&mut *holder).await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(log_lock(), 0)").execute(&mut *holder).await.unwrap();
     let pending = spawn_append(&store, append().with_any(&stream(), &["a", "b"]).changing("stock", 5, None));
     wait_for_lock_waits(&direct, 1).await;
     proxy.cut();
@@ -177,7 +177,7 @@ async fn a_checkpoint_alone_whose_answer_is_lost_is_recognised_or_sent_again() {
 
     // Lost before it.
     let mut holder = direct.begin().await.unwrap();
-    sqlx::query("SELECT FROM logs FOR UPDATE").execute(&mut *holder).await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(log_lock(), 0)").execute(&mut *holder).await.unwrap();
     let pending = spawn_append(&store, append().moving("saga", Some(2), 3).changing("stock", 5, None));
     wait_for_lock_waits(&direct, 1).await;
     proxy.cut();
