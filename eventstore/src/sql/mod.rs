@@ -6,9 +6,11 @@ mod connection;
 mod directory;
 mod listen;
 mod migrate;
+pub mod moment;
 mod person_keys;
 mod read;
 mod recall;
+pub mod restoring;
 mod slots;
 mod write;
 
