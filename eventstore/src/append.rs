@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 /// The most events one append may hold.
 pub const MAX_EVENTS_PER_APPEND: usize = 2_000;
+/// About how much one append may send in all, in bytes.
+pub const MAX_APPEND_BYTES: usize = 16 << 20;
 /// The most claims, balance changes, timer changes or vault entries one append may hold, of each.
 pub const MAX_CHANGES_PER_APPEND: usize = 2_000;
 /// The largest change of a balance, either way: the sum over a batch stays far from overflow.

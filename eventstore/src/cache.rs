@@ -1,4 +1,6 @@
 //! A small bounded cache in memory. Two generations: when the young one is full it becomes the old one, and what was old is forgotten.
+//! It tells its size and how often it helped, under its name.
+use metrics::{counter, gauge};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Cache<K, V> {
+    name: &'static str,
     /// Of each generation.
     capacity: usize,
     /// How long an entry is believed.
@@ -21,7 +24,12 @@ struct Generations<K, V> {
 impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     pub(crate) fn new(capacity: usize, ttl: Duration) -> Self {
         let generations = Mutex::new(Generations { young: HashMap::new(), old: HashMap::new() });
-        Cache { capacity, ttl, generations }
+        Cache { name: "unnamed", capacity, ttl, generations }
+    }
+
+    /// What its metrics call it.
+    pub(crate) fn named(self, name: &'static str) -> Self {
+        Cache { name, ..self }
     }
 
     pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
@@ -32,20 +40,28 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         if let Some((key, value)) = all.old.remove_entry(key) {
             all.insert(key, value, self.capacity);
         }
-        let (value, since) = all.young.get(key)?;
-        (since.elapsed() < self.ttl).then(|| value.clone())
+        let found = all.young.get(key).filter(|(_, since)| since.elapsed() < self.ttl).map(|(value, _)| value.clone());
+        drop(all);
+        let outcome = if found.is_some() { "hit" } else { "miss" };
+        counter!("waybill_cache_lookups_total", "cache" => self.name, "outcome" => outcome).increment(1);
+        found
     }
 
     pub(crate) fn insert(&self, key: K, value: V) {
         let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         all.old.remove(&key);
         all.insert(key, (value, Instant::now()), self.capacity);
+        let held = all.young.len() + all.old.len();
+        drop(all);
+        gauge!("waybill_cache_entries", "cache" => self.name).set(held as f64);
     }
 
     pub(crate) fn clear(&self) {
         let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         all.young.clear();
         all.old.clear();
+        drop(all);
+        gauge!("waybill_cache_entries", "cache" => self.name).set(0.0);
     }
 }
 

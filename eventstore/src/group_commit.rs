@@ -2,21 +2,26 @@
 //!
 //! Appends of this instance gather in one bounded queue; one task takes what waits and has it written as one batch, one at a time.
 //! Invariants:
-//! - no stream, checkpoint, timer or vault subject is in two members of a batch; whoever comes second waits, and nobody overtakes
-//!   on a stream;
+//! - no stream, checkpoint, timer or vault subject is in two members of a batch, unless both only read it; whoever comes second waits,
+//!   and nobody overtakes on a stream;
 //! - an answer is given after the commit, and to each member its own;
 //! - a fault that the database finds in a batch is narrowed down by halves to the member that has it;
-//! - a connection lost under way is settled before anything else is written: each member is looked for by its command id.
+//! - a connection lost under way is settled before anything else is written: each member is looked for by its command id;
+//! - what waits and what is under way is bounded in number and in bytes, and every wait in time (`queue`).
 //!
 //! It knows no SQL: `Writer` does.
+mod queue;
+
+pub(crate) use queue::GroupCommit;
+
 use crate::prepared::{Prepared, Touched};
 use crate::{AppendError, Appended, Position};
 use async_trait::async_trait;
 use metrics::{counter, gauge, histogram};
-use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use queue::Waiting;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// How much may wait, and how much goes into one batch.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +29,22 @@ pub struct Limits {
     pub max_members: usize,
     pub max_events: usize,
     pub max_bytes: usize,
-    /// Appends that may wait in the queue; beyond that callers wait for a place.
+    /// Appends that may be queued or under way; beyond that callers wait for a place.
     pub queue: usize,
+    /// The bytes that these may have together.
+    pub queue_bytes: usize,
     /// How long a caller waits for a place before it is told `Unavailable`.
     pub queue_wait: Duration,
+    /// How long one with a place waits for its turn before it is told `Unavailable`, and from then on for an answer before it is told
+    /// `Unknown`.
+    pub patience: Duration,
+}
+
+impl Limits {
+    /// No append is without an answer for longer.
+    pub fn longest_answer(&self) -> Duration {
+        self.queue_wait + 2 * self.patience
+    }
 }
 
 impl Default for Limits {
@@ -37,7 +54,9 @@ impl Default for Limits {
             max_events: 4_000,
             max_bytes: 4 << 20,
             queue: 2_048,
+            queue_bytes: 64 << 20,
             queue_wait: Duration::from_secs(5),
+            patience: Duration::from_secs(15),
         }
     }
 }
@@ -45,6 +64,8 @@ impl Default for Limits {
 /// How often the members of a lost batch are looked for, and how often one that was not written is sent again.
 const SETTLE_TRIES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
+/// Looking is given up after this time, however few tries that was.
+const SETTLE_WITHIN: Duration = Duration::from_secs(30);
 const MAX_SENDS: u32 = 3;
 
 /// What writes a batch.
@@ -67,13 +88,6 @@ pub(crate) enum WriteError {
     Lost(String),
 }
 
-struct Waiting {
-    prepared: Arc<Prepared>,
-    since: Instant,
-    sends: u32,
-    answer: oneshot::Sender<Result<Appended, AppendError>>,
-}
-
 impl Waiting {
     /// Without events, what was written shows only until somebody else moves the checkpoint on. So when such an append is sent again
     /// after a loss, and fails, it may still have been written the first time.
@@ -87,28 +101,12 @@ impl Waiting {
     }
 }
 
-/// The near end: hands appends in.
-#[derive(Debug)]
-pub(crate) struct GroupCommit {
-    queue: mpsc::Sender<Waiting>,
-    wait: Duration,
-}
-
 impl GroupCommit {
     /// Starts the task. It ends when this is dropped, after what was handed in. `head` is moved after each commit.
     pub(crate) fn start(writer: impl Writer, limits: Limits, head: watch::Sender<Position>) -> GroupCommit {
-        let (queue, waiting) = mpsc::channel(limits.queue.max(1));
+        let (near, waiting) = GroupCommit::new(limits);
         tokio::spawn(Batches { writer, limits, head, waiting, held: VecDeque::new() }.run());
-        GroupCommit { queue, wait: limits.queue_wait }
-    }
-
-    pub(crate) async fn append(&self, prepared: Arc<Prepared>) -> Result<Appended, AppendError> {
-        let (answer, outcome) = oneshot::channel();
-        let waiting = Waiting { prepared, since: Instant::now(), sends: 0, answer };
-        self.queue.send_timeout(waiting, self.wait).await.map_err(|_| {
-            AppendError::Unavailable(format!("too many appends wait already, for {} ms", self.wait.as_millis()))
-        })?;
-        outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown("the store is stopping".into())))
+        near
     }
 }
 
@@ -137,9 +135,10 @@ impl<W: Writer> Batches<W> {
                 self.held.push_back(next);
             }
             let batch = self.gather();
-            histogram!("waybill_append_batch_members").record(batch.len() as f64);
-            gauge!("waybill_append_queue_depth").set((self.held.len() + self.waiting.len()) as f64);
+            observe(&batch);
+            let started = Instant::now();
             self.commit(batch).await;
+            histogram!("waybill_append_batch_seconds").record(started.elapsed());
         }
     }
 
@@ -147,9 +146,13 @@ impl<W: Writer> Batches<W> {
     fn gather(&mut self) -> Vec<Waiting> {
         let mut batch: Vec<Waiting> = Vec::new();
         let mut left = VecDeque::new();
-        let mut touched: HashSet<Touched> = HashSet::new();
+        // And whether it is changed.
+        let mut touched: HashMap<Touched, bool> = HashMap::new();
         let (mut events, mut bytes) = (0, 0);
         while let Some(next) = self.held.pop_front() {
+            if next.turn.is_withdrawn() {
+                continue;
+            }
             events += next.prepared.events.len();
             bytes += next.prepared.bytes;
             let full = batch.len() == self.limits.max_members
@@ -159,12 +162,15 @@ impl<W: Writer> Batches<W> {
                 left.push_back(next);
                 break;
             }
-            let clashes = next.prepared.touched().any(|part| touched.contains(&part));
+            let meets = |(part, changes)| touched.get(&part).is_some_and(|changed| changes || *changed);
+            let clashes = next.prepared.touched().any(meets);
             // Also when it is held, so that none after it overtakes it.
-            touched.extend(next.prepared.touched());
+            for (part, changes) in next.prepared.touched() {
+                *touched.entry(part).or_insert(false) |= changes;
+            }
             if clashes {
                 left.push_back(next);
-            } else {
+            } else if next.turn.comes() {
                 batch.push(next);
             }
         }
@@ -202,7 +208,11 @@ impl<W: Writer> Batches<W> {
     async fn settle(&mut self, part: Vec<Waiting>, why: &str) -> Vec<Waiting> {
         let members: Vec<&Prepared> = part.iter().map(|waiting| &*waiting.prepared).collect();
         let mut found = None;
+        let deadline = tokio::time::Instant::now() + SETTLE_WITHIN;
         for _ in 0..SETTLE_TRIES {
+            if tokio::time::Instant::now() >= deadline {
+                break;
+            }
             match self.writer.recall(&members).await {
                 Ok(outcomes) => {
                     found = Some(outcomes);
@@ -261,6 +271,17 @@ impl<W: Writer> Batches<W> {
             // Whoever has gone away no longer needs the answer.
             let _ = waiting.answer.send(outcome);
         }
+    }
+}
+
+/// What a batch is made of, and how long its members have waited for it.
+fn observe(batch: &[Waiting]) {
+    let prepared = || batch.iter().map(|waiting| &waiting.prepared);
+    histogram!("waybill_append_batch_members").record(batch.len() as f64);
+    histogram!("waybill_append_batch_events").record(prepared().map(|p| p.events.len()).sum::<usize>() as f64);
+    histogram!("waybill_append_batch_bytes").record(prepared().map(|p| p.bytes).sum::<usize>() as f64);
+    for waiting in batch {
+        histogram!("waybill_append_queue_wait_seconds").record(waiting.since.elapsed());
     }
 }
 

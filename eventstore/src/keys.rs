@@ -76,7 +76,7 @@ pub struct ApiKeys {
 
 impl ApiKeys {
     pub fn new(store: Arc<dyn KeyStore>) -> ApiKeys {
-        ApiKeys { store, known: Cache::new(CACHED, BELIEVED) }
+        ApiKeys { store, known: Cache::new(CACHED, BELIEVED).named("api_keys") }
     }
 
     /// Makes a key; answers it with its only plain text. The shop must exist; a `Role::Shop` key needs one.

@@ -3,7 +3,8 @@
 //! It decides what is malformed, in which order events take their positions, and what several changes of one account or timer
 //! amount to. It sees no stored state.
 use crate::append::{
-    MAX_CHANGES_PER_APPEND, MAX_DELTA, MAX_EVENTS_PER_APPEND, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES,
+    MAX_APPEND_BYTES, MAX_CHANGES_PER_APPEND, MAX_DELTA, MAX_EVENTS_PER_APPEND, MAX_KEY_BYTES, MAX_PAYLOAD_BYTES,
+    MAX_TEXT_BYTES,
 };
 use crate::{Append, AppendError, BalanceChange, CheckpointWrite, Expected, Position, StreamId, TimerChange};
 use std::collections::{HashMap, HashSet};
@@ -54,19 +55,26 @@ impl Prepared {
         let events = in_position_order(&append);
         let payloads: usize = append.streams.iter().flat_map(|s| &s.events).map(|e| e.payload.get().len()).sum();
         let sealed: usize = append.vault.iter().map(|v| v.sealed.len()).sum();
-        let bytes = payloads + sealed + metadata.len() + 64 * (events.len() + append.balances.len());
+        let claimed: usize = append.claims.iter().map(|c| c.scope.len() + c.key.len() + c.holder.len()).sum();
+        let changed: usize = append.balances.iter().map(|change| change.account.len()).sum();
+        let rows = events.len() + append.balances.len() + append.claims.len() + append.timers.len();
+        let bytes = payloads + sealed + claimed + changed + metadata.len() + 64 * rows;
+        if bytes > MAX_APPEND_BYTES {
+            return Err(invalid(format!("the append has {bytes} bytes, more than {MAX_APPEND_BYTES}")));
+        }
         Ok(Prepared { append, metadata, events, bytes })
     }
 
-    pub(crate) fn touched(&self) -> impl Iterator<Item = Touched> + '_ {
-        let streams = self.append.streams.iter().map(|s| &s.stream);
+    /// What it reads or changes, and whether it changes it: many may read a stream that none of them changes.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (Touched, bool)> + '_ {
+        let streams = self.append.streams.iter().map(|s| (Touched::Stream(s.stream.clone()), !s.events.is_empty()));
         let timers = self.append.timers.iter().map(|timer| {
             let (TimerChange::Set { stream, .. } | TimerChange::Clear { stream, .. }) = timer;
-            stream
+            Touched::Stream(stream.clone())
         });
         let subjects = self.append.vault.iter().map(|entry| Touched::Subject(entry.subject));
         let checkpoint = self.append.checkpoint.iter().map(|moved| Touched::Checkpoint(moved.name.clone()));
-        streams.chain(timers).cloned().map(Touched::Stream).chain(subjects).chain(checkpoint)
+        streams.chain(timers.chain(subjects).chain(checkpoint).map(|part| (part, true)))
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Shops {
 
 impl Shops {
     pub fn new(store: Arc<dyn ShopStore>) -> Shops {
-        Shops { store, known: Cache::new(CACHED, BELIEVED) }
+        Shops { store, known: Cache::new(CACHED, BELIEVED).named("shops") }
     }
 
     /// Whether it is new; a shop that exists is left as it is.

@@ -1,4 +1,6 @@
 //! Group commit against a writer of the test: who is in a batch, who waits, and what a fault does to the others.
+mod bounds;
+
 use super::{GroupCommit, Limits, WriteError, Writer};
 use crate::prepared::Prepared;
 use crate::{
@@ -263,4 +265,31 @@ async fn who_finds_the_queue_full_is_turned_away_in_time() {
         }
     }
     assert_eq!(written, 10 - turned_away);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_only_read_a_stream_share_a_batch_and_who_changes_it_waits() {
+    let bench = bench(Limits::default(), 0, 0);
+    let person = StreamId::new(Uuid::now_v7(), "person");
+    let reading = |event_type| {
+        let mut append = append(Uuid::now_v7(), event_type);
+        append.streams.push(StreamAppend { stream: person.clone(), expected: Expected::NO_STREAM, events: vec![] });
+        append
+    };
+    let busy = bench.hand_in(Uuid::now_v7(), "busy").await;
+    let mut changing = append(Uuid::now_v7(), "changing");
+    changing.streams[0].stream = person.clone();
+    let mut pending = vec![busy];
+    for append in [reading("first"), reading("second"), changing, reading("third")] {
+        pending.push(bench.give(append).await);
+    }
+    bench.gate.add_permits(10);
+    for pending in pending {
+        pending.await.unwrap().unwrap();
+    }
+    let types = |types: &[&str]| types.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        bench.batches(),
+        [types(&["busy"]), types(&["first", "second"]), types(&["changing"]), types(&["third"])]
+    );
 }
