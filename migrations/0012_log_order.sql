@@ -135,6 +135,7 @@ DECLARE
     v_members   integer := cardinality(p_m_command);
     v_total     integer := cardinality(p_e_member);
     v_day       date;                     -- of this batch, in UTC
+    v_metadata  json[] := p_m_metadata::json[];
     v_before    integer[] := p_m_before;  -- events of the members taken before
     v_taken     boolean[];                -- a member's fate; NULL: all are taken
     v_versions  integer[];                -- a stream's version before the batch
@@ -318,7 +319,7 @@ BEGIN
     SELECT p_log, base + v_before[e.member] + e.n - p_m_before[e.member], append_batch.incarnation,
            p_s_id[e.stream], p_s_kind[e.stream], v_versions[e.stream] + e.nth, e.type, e.schema_version,
            p_m_shop[e.member], p_m_command[e.member], append_batch.recorded_at,
-           p_m_metadata[e.member]::json, e.payload::json, e.checksum
+           v_metadata[e.member], e.payload::json, e.checksum
       FROM unnest(p_e_member, p_e_stream, p_e_nth, p_e_type, p_e_schema, p_e_payload, p_e_checksum)
            WITH ORDINALITY AS e (member, stream, nth, type, schema_version, payload, checksum, n)
      WHERE v_taken IS NULL OR v_taken[e.member];

@@ -129,16 +129,29 @@ impl<W: Writer> Batches<W> {
                     None => return,
                 }
             }
-            while self.held.len() < self.limits.queue
-                && let Ok(next) = self.waiting.try_recv()
-            {
-                self.held.push_back(next);
-            }
+            self.drain().await;
             let batch = self.gather();
             observe(&batch);
             let started = Instant::now();
             self.commit(batch).await;
             histogram!("waybill_append_batch_seconds").record(started.elapsed());
+        }
+    }
+
+    /// Takes in what waits. Whoever has just been answered is about to append again: the first of them must not go alone, while the
+    /// others wait for its commit. So the rest get their turn, as long as that brings any.
+    async fn drain(&mut self) {
+        loop {
+            let before = self.held.len();
+            while self.held.len() < self.limits.queue
+                && let Ok(next) = self.waiting.try_recv()
+            {
+                self.held.push_back(next);
+            }
+            if self.held.len() == before || self.held.len() >= self.limits.max_members {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -7,6 +7,7 @@ macro_rules! say {
     }};
 }
 
+pub mod bench;
 pub mod client;
 pub mod doctor;
 pub mod import;
@@ -53,6 +54,9 @@ enum Command {
     /// Says whether this set-up is sound, and if not what to do
     Doctor,
     Simulate(simulate::Simulate),
+    /// Measures, on this machine, what is claimed of Waybill
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// Reads the arguments and runs the command.
@@ -83,6 +87,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Migrate => migrate::run(&settings).await,
         Command::Doctor => doctor::run(&settings).await,
         Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,
+        Command::Bench(bench) => bench::run(&settings, &bench).await,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Appends go through one connection of their own and one function, `append_batch` (see `migrations/`); everything else through the pool.
 mod batch;
+pub mod bench;
 mod connection;
 mod directory;
 mod listen;
