@@ -7,6 +7,7 @@
 //!
 //! It may not know the domain. SQL lies in `sql/` alone; `memory` is the reference implementation of the contract suite.
 pub mod append;
+pub mod as_of;
 mod cache;
 mod checksum;
 #[cfg(feature = "testing")]
@@ -17,6 +18,7 @@ pub mod feed;
 mod group_commit;
 pub mod ids;
 pub mod keys;
+pub mod log_file;
 pub mod memory;
 mod prepared;
 pub mod shops;
@@ -30,6 +32,7 @@ pub use append::{
     Append, Appended, BalanceChange, CheckpointWrite, Claim, Expected, Fence, Lifetime, NewEvent, StreamAppend,
     TimerChange, VaultEntry,
 };
+pub use as_of::{AsOf, AsOfError};
 pub use error::{AppendError, ReadError, Refusal, TakenClaim};
 pub use event::{Actor, ActorKind, Metadata, RecordedEvent, Source};
 pub use feed::{EventFeed, FeedError, StoreFeed};

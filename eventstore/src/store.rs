@@ -23,6 +23,44 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// Events after `after`, in position order, at most `limit`. Empty at the head; never a gap.
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError>;
 
+    /// `read_streams` as it was at a position: what came later is left out.
+    async fn read_streams_as_of(&self, id: Uuid, upto: Position) -> Result<Vec<RecordedEvent>, ReadError> {
+        let mut events = self.read_streams(id).await?;
+        events.retain(|event| event.position <= upto);
+        Ok(events)
+    }
+
+    /// `read_log` up to and with a position: empty once `after` has come there.
+    async fn read_log_as_of(
+        &self,
+        after: Position,
+        upto: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        let left = usize::try_from(upto.0.saturating_sub(after.0.max(0))).unwrap_or(0);
+        if left == 0 {
+            return Ok(Vec::new());
+        }
+        self.read_log(after, limit.min(left)).await
+    }
+
+    /// The last position recorded at or before an instant; `Position::ZERO` before the first event. Found by halving, since positions are
+    /// dense and `recorded_at` never goes back along them.
+    async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, ReadError> {
+        // Up to `low` all is recorded by then; `high` is later, or beyond the head.
+        let (mut low, mut high) = (0, self.head().await?.position.0 + 1);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match self.read_log(Position(middle - 1), 1).await?.first() {
+                Some(event) if event.recorded_at <= time => low = middle,
+                _ => high = middle,
+            }
+        }
+        Ok(Position(low))
+    }
+
+    async fn head(&self) -> Result<LogHead, ReadError>;
+
     async fn head(&self) -> Result<LogHead, ReadError>;
 
     /// A watch of the head as this process knows it: moved by its own appends at once, by others' through `NOTIFY`.

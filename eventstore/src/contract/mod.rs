@@ -1,5 +1,6 @@
 //! Contract suites: what every implementation of a port must do. Each test is a function of the port; `store_contract!` makes tests of them.
 #![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
+pub mod as_of;
 pub mod balances;
 pub mod checkpoints;
 pub mod claims;
@@ -49,6 +50,11 @@ macro_rules! store_contract {
             log: positions_are_dense_under_many_who_append_conflict_and_are_refused,
             log: the_time_of_record_never_goes_back,
             log: the_watch_knows_of_an_append_before_its_answer,
+            as_of: a_stream_and_the_log_are_read_as_of_a_position,
+            as_of: an_instant_is_the_last_position_recorded_by_then,
+            as_of: before_the_first_event_there_was_nothing,
+            as_of: a_position_beyond_the_head_is_refused_and_a_time_to_come_is_the_head,
+            as_of: an_instant_is_found_while_others_append,
             directory: a_key_stands_for_its_role_until_it_is_revoked,
             directory: a_shop_is_made_once,
             directory: a_sealed_entry_opens_until_its_person_is_erased,

@@ -5,6 +5,7 @@ mod batch;
 pub mod bench;
 mod connection;
 mod directory;
+pub mod inspect;
 mod listen;
 mod migrate;
 pub mod moment;
@@ -13,6 +14,7 @@ mod read;
 mod recall;
 pub mod restoring;
 mod slots;
+pub mod transfer;
 mod write;
 
 pub use migrate::{MIGRATOR, MigrateError, migrate};
@@ -86,11 +88,19 @@ impl EventStore for PgEventStore {
     }
 
     async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
-        read::streams(&self.pool, self.log, id).await
+        read::streams(&self.pool, self.log, id, Position(i64::MAX)).await
+    }
+
+    async fn read_streams_as_of(&self, id: Uuid, upto: Position) -> Result<Vec<RecordedEvent>, ReadError> {
+        read::streams(&self.pool, self.log, id, upto).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
         read::log(&self.pool, self.log, after, limit).await
+    }
+
+    async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, ReadError> {
+        read::position_at(&self.pool, self.log, time).await
     }
 
     async fn head(&self) -> Result<LogHead, ReadError> {

@@ -8,6 +8,9 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+/// The end of the year 9999, in seconds since 1970.
+const YEAR_9999: i64 = 253_402_300_799;
+
 struct Row {
     position: i64,
     incarnation: i32,
@@ -63,14 +66,21 @@ fn events(rows: Vec<Row>, log: Log) -> Result<Vec<RecordedEvent>, ReadError> {
     rows.into_iter().map(|row| row.event(log)).collect()
 }
 
-pub(super) async fn streams(pool: &PgPool, log: Log, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+/// What was recorded after `upto` is left out.
+pub(super) async fn streams(
+    pool: &PgPool,
+    log: Log,
+    id: Uuid,
+    upto: Position,
+) -> Result<Vec<RecordedEvent>, ReadError> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
                   metadata AS "metadata: Json<Box<RawValue>>", checksum, payload AS "payload: Json<Box<RawValue>>"
-             FROM events WHERE stream_id = $1 AND log = $2 ORDER BY position"#,
+             FROM events WHERE stream_id = $1 AND log = $2 AND position <= $3 ORDER BY position"#,
         id,
         log.0,
+        upto.0,
     )
     .fetch_all(pool)
     .await
@@ -97,6 +107,35 @@ pub(super) async fn log(
     .await
     .map_err(read_error)?;
     events(rows, log)
+}
+
+/// The last position recorded at or before `time`, by halving: some thirty look-ups in the primary key, whatever the log's length.
+/// `low` and all before it is recorded by then; `high` is later, or beyond the head.
+pub(super) async fn position_at(pool: &PgPool, log: Log, time: DateTime<Utc>) -> Result<Position, ReadError> {
+    // No event is older; what chrono can say and PostgreSQL can't is far outside.
+    let (oldest, latest) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(YEAR_9999, 0).unwrap_or_default());
+    let position = sqlx::query_scalar!(
+        r#"WITH RECURSIVE search (low, high) AS (
+               SELECT 0::bigint, l.last_position + 1 FROM logs l WHERE l.log = $1
+                UNION ALL
+               SELECT CASE WHEN e.recorded_at <= $2 THEN s.low + (s.high - s.low) / 2 ELSE s.low END,
+                      CASE WHEN e.recorded_at <= $2 THEN s.high ELSE s.low + (s.high - s.low) / 2 END
+                 FROM search s
+                CROSS JOIN LATERAL (
+                          SELECT f.recorded_at FROM events f
+                           WHERE f.log = $1 AND f.position >= s.low + (s.high - s.low) / 2
+                           ORDER BY f.position LIMIT 1
+                      ) AS e
+                WHERE s.high - s.low > 1
+           )
+           SELECT coalesce(max(low), 0) AS "position!" FROM search"#,
+        log.0,
+        time.clamp(oldest, latest),
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(Position(position))
 }
 
 pub(super) async fn head(pool: &PgPool, log: Log) -> Result<LogHead, ReadError> {
