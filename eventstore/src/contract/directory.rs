@@ -1,11 +1,8 @@
-//! API keys, shops and the vault.
-use super::given::append;
+//! API keys and shops.
 use crate::keys::KeyStore;
 use crate::shops::ShopStore;
-use crate::vault::{PersonKeys, VaultError};
-use crate::{ApiKeys, AppendError, EventStore, Role, Shop, Shops, Vault};
+use crate::{ApiKeys, AppendError, Role, Shop, Shops};
 use std::sync::Arc;
-use uuid::Uuid;
 
 fn shop(id: &str) -> Shop {
     Shop { id: id.into(), time_zone: "Europe/Zurich".into(), defaults: serde_json::json!({"payment": "tok_ok"}) }
@@ -48,50 +45,4 @@ pub async fn a_shop_is_made_once(store: Arc<impl ShopStore + 'static>) {
     shops.create_shop(&shop("a")).await.unwrap();
     assert_eq!(shops.list(10).await.unwrap(), ["a", "dev"]);
     assert_eq!(shops.list(1).await.unwrap(), ["a"]);
-}
-
-pub async fn a_sealed_entry_opens_until_its_person_is_erased(store: Arc<impl EventStore + PersonKeys + 'static>) {
-    let vault = Vault::new(&[1; 32], store.clone(), store.clone());
-    let (first, second) = tokio::join!(vault.person("dev", "hh-900"), vault.person("dev", "hh-900"));
-    let person = first.unwrap();
-    assert_eq!(second.unwrap().id, person.id, "made once");
-    assert_eq!(vault.person("dev", "hh-900").await.unwrap().id, person.id, "from the cache");
-    assert_ne!(vault.person("other", "hh-900").await.unwrap().id, person.id, "a shop's own");
-
-    let subject = Uuid::now_v7();
-    assert_eq!(vault.open(subject).await.unwrap(), None);
-    let entry = vault.seal(&person, subject, b"Ada").unwrap();
-    assert!(!entry.sealed.windows(3).any(|window| window == b"Ada"));
-    store.append(append().sealing(entry)).await.unwrap();
-    let elsewhere = Vault::new(&[1; 32], store.clone(), store.clone());
-    for vault in [&vault, &vault, &elsewhere] {
-        assert_eq!(vault.open(subject).await.unwrap().as_deref(), Some(b"Ada".as_slice()));
-    }
-    assert_eq!(elsewhere.person("dev", "hh-900").await.unwrap().id, person.id);
-
-    assert!(vault.erase(person.id).await.unwrap());
-    assert!(!vault.erase(person.id).await.unwrap());
-    assert_eq!(vault.open(subject).await.unwrap(), None);
-    assert_ne!(vault.person("dev", "hh-900").await.unwrap().id, person.id, "who comes back is a new person");
-}
-
-pub async fn an_entry_opens_only_under_its_master_key_and_for_its_subject(
-    store: Arc<impl EventStore + PersonKeys + 'static>,
-) {
-    let vault = Vault::new(&[1; 32], store.clone(), store.clone());
-    let other = Vault::new(&[2; 32], store.clone(), store.clone());
-    let (subject, another) = (Uuid::now_v7(), Uuid::now_v7());
-    let person = vault.person("dev", "hh-1").await.unwrap();
-    let entry = vault.seal(&person, subject, b"Ada").unwrap();
-    let moved = crate::VaultEntry { subject: another, ..entry.clone() };
-    store.append(append().sealing(entry).sealing(moved)).await.unwrap();
-    assert!(vault.open(subject).await.unwrap().is_some());
-    assert!(matches!(vault.open(another).await, Err(VaultError::Sealed(_))));
-    assert!(matches!(other.open(subject).await, Err(VaultError::Sealed(_))));
-    assert!(matches!(other.person("dev", "hh-1").await, Err(VaultError::Sealed(_))));
-
-    assert_eq!(vault.fingerprint(b"body"), vault.fingerprint(b"body"));
-    assert_ne!(vault.fingerprint(b"body"), vault.fingerprint(b"other"));
-    assert_ne!(vault.fingerprint(b"body"), other.fingerprint(b"body"), "keyed");
-    assert_ne!(vault.master_key_id(), other.master_key_id());
 }

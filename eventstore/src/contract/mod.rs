@@ -8,6 +8,7 @@ pub mod directory;
 pub mod feed;
 pub mod given;
 pub mod log;
+pub mod people;
 pub mod race;
 pub mod slots;
 pub mod streams;
@@ -57,8 +58,14 @@ macro_rules! store_contract {
             as_of: an_instant_is_found_while_others_append,
             directory: a_key_stands_for_its_role_until_it_is_revoked,
             directory: a_shop_is_made_once,
-            directory: a_sealed_entry_opens_until_its_person_is_erased,
-            directory: an_entry_opens_only_under_its_master_key_and_for_its_subject,
+            people: a_sealed_entry_opens_until_its_person_is_erased,
+            people: an_entry_opens_only_under_its_master_key_and_for_its_subject,
+            people: who_parted_from_a_ref_leaves_it_to_someone_new_and_is_read_as_before,
+            people: what_is_sealed_of_a_person_is_found_and_what_waits_among_it,
+            people: a_new_master_key_takes_over_while_others_go_on,
+            people: bodies_compare_the_same_under_every_master_key,
+            people: an_interrupted_rotation_goes_on_and_undoes_no_erasure,
+            people: a_master_key_that_does_not_fit_is_refused_in_plain_words,
         );
         $crate::feed_contract!(async {
             let (store, guard) = $make.await;

@@ -1,8 +1,7 @@
-//! API keys, shops and persons' keys in memory.
+//! API keys and shops in memory.
 use super::MemoryEventStore;
 use crate::keys::{ApiKey, KeyStore};
 use crate::shops::{Shop, ShopStore};
-use crate::vault::{PersonKeys, WrappedKey};
 use crate::{AppendError, ReadError};
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -47,28 +46,5 @@ impl ShopStore for MemoryEventStore {
 
     async fn list_shops(&self, limit: usize) -> Result<Vec<String>, ReadError> {
         Ok(self.state().shops.keys().take(limit).cloned().collect())
-    }
-}
-
-#[async_trait]
-impl PersonKeys for MemoryEventStore {
-    async fn person_key(&self, fresh: WrappedKey) -> Result<WrappedKey, AppendError> {
-        let persons = &mut self.state().persons;
-        let kept = persons.iter().find(|kept| kept.shop == fresh.shop && kept.reference == fresh.reference).cloned();
-        Ok(kept.unwrap_or_else(|| {
-            persons.push(fresh.clone());
-            fresh
-        }))
-    }
-
-    async fn key_of(&self, person: Uuid) -> Result<Option<WrappedKey>, ReadError> {
-        Ok(self.state().persons.iter().find(|kept| kept.person == person).cloned())
-    }
-
-    async fn erase_key(&self, person: Uuid) -> Result<bool, AppendError> {
-        let persons = &mut self.state().persons;
-        let before = persons.len();
-        persons.retain(|kept| kept.person != person);
-        Ok(persons.len() < before)
     }
 }

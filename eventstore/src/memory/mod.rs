@@ -1,5 +1,6 @@
 //! The event store in memory: the reference implementation of the contract suite, and what fast tests run on. Forgets all at its end.
 mod directory;
+mod people;
 mod state;
 
 use crate::prepared::Prepared;

@@ -1,9 +1,9 @@
 //! What the store in memory holds, and the rules of an append, each in its plainest form: `append_batch` does the same by sets.
 use super::INCARNATION;
+use super::people::People;
 use crate::keys::ApiKey;
 use crate::prepared::Prepared;
 use crate::shops::Shop;
-use crate::vault::WrappedKey;
 use crate::{
     AppendError, Appended, CheckpointWrite, ClaimRecord, Expected, Incarnation, Lease, Log, Position, RecordedEvent,
     Refusal, Slot, StreamId, TimerChange, Version,
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) sealed: HashMap<Uuid, (Uuid, Vec<u8>)>,
     pub(super) keys: Vec<(ApiKey, [u8; 32])>,
     pub(super) shops: BTreeMap<String, Shop>,
-    pub(super) persons: Vec<WrappedKey>,
+    pub(super) people: People,
     last_recorded_at: DateTime<Utc>,
 }
 

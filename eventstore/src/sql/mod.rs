@@ -7,6 +7,7 @@ mod connection;
 mod directory;
 pub mod inspect;
 mod listen;
+mod master_keys;
 mod migrate;
 pub mod moment;
 mod person_keys;
