@@ -1,14 +1,22 @@
 //! A PostgreSQL for tests: private, temporary, gone with the test process, however that ends.
 //!
 //! `WAYBILL_TEST_DATABASE_URL` names a server to use instead (its user must be allowed to create databases, which are left there). Each test gets a fresh
-//! database with all migrations, copied from a template.
+//! database with all migrations, copied from a template. A test that stops its server or fills its disk has one of its own: `PrivatePostgres`.
+mod disk;
+mod private;
+mod proxy;
 mod server;
+
+pub use disk::SmallDisk;
+pub use private::{PrivatePostgres, Stop};
+pub use proxy::{Proxy, Wire};
 
 use crate::sql;
 use server::Server;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -52,7 +60,7 @@ impl TestPostgres {
         let (url, server) = match std::env::var(SETTING) {
             Ok(url) if !url.is_empty() => (url, None),
             _ => {
-                let server = tokio::task::spawn_blocking(Server::start).await.map_err(|e| e.to_string())??;
+                let server = tokio::task::spawn_blocking(|| Server::start(None)).await.map_err(|e| e.to_string())??;
                 (server.url(), Some(server))
             }
         };
@@ -114,7 +122,16 @@ impl TestDatabase {
     /// # Panics
     /// When the server is not there.
     pub async fn pool(&self) -> PgPool {
-        match PgPoolOptions::new().max_connections(10).connect(&self.url).await {
+        self.pool_of(10, PgPoolOptions::new().get_acquire_timeout()).await
+    }
+
+    /// A pool of so many connections, for one of which a caller waits for so long.
+    ///
+    /// # Panics
+    /// When the server is not there.
+    pub async fn pool_of(&self, connections: u32, acquire_timeout: Duration) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout);
+        match options.connect(&self.url).await {
             Ok(pool) => pool,
             Err(why) => panic!("can't connect to {}: {why}", self.url),
         }

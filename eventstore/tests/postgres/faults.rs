@@ -1,15 +1,15 @@
 //! Connections that are lost, members that are broken, hands that reach into the log.
-use super::proxy::Proxy;
-use super::{store, store_on};
+use super::support::{
+    append_surely, connect, count_events, hold_log, spawn_append, store, store_on, wait_for_lock_waits,
+};
 use eventstore::contract::given::{append, assert_whole, everything, payload, stream};
 use eventstore::contract::race::all_at_once;
-use eventstore::sql::Options;
-use eventstore::{Append, AppendError, Appended, EventStore, Log, PgEventStore, Position};
+use eventstore::testing::{Proxy, Wire};
+use eventstore::{AppendError, EventStore, PgEventStore, Position};
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// Ends every connection of this database but the one that asks.
 async fn cut_all(pool: &PgPool) {
@@ -41,16 +41,7 @@ async fn appends_whose_connection_is_cut_again_and_again_are_written_once() {
             let mut version = 0;
             while version < 100 || !done.load(Ordering::Relaxed) {
                 let given = append().with(&order, version, &["a", "b"]).changing("stock", -1, Some(0));
-                // As any caller does: the same append again, until the answer is definite.
-                loop {
-                    match store.append(given.clone()).await {
-                        Ok(_) => break,
-                        Err(AppendError::Unavailable(_) | AppendError::Unknown(_)) => {
-                            tokio::time::sleep(Duration::from_millis(5)).await;
-                        }
-                        Err(other) => panic!("{other:?}"),
-                    }
-                }
+                append_surely(&store, &given).await;
                 version += 2;
             }
             i64::from(version)
@@ -118,18 +109,18 @@ async fn nothing_updates_or_deletes_an_event() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_whose_answer_is_lost_after_the_commit_is_recognised_by_its_command_id() {
     let (_, database) = store().await;
-    let (proxy, direct) = (Proxy::before(database.url()).await, database.pool().await);
-    let store = connect(proxy.pool(database.url()).await).await;
+    let (proxy, direct) = (Proxy::before(&database).await, database.pool().await);
+    let store = connect(proxy.database(&database).pool().await).await;
     store.append(append().with_any(&stream(), &["a"])).await.unwrap();
 
-    proxy.swallow_answers(true);
+    proxy.set(Wire::SwallowsAnswers);
     let order = stream();
     let pending = spawn_append(&store, append().with_any(&order, &["a", "b"]).changing("stock", 5, None));
     while count_events(&direct).await < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!pending.is_finished());
-    proxy.swallow_answers(false);
+    proxy.set(Wire::Carries);
     proxy.cut();
     let appended = pending.await.unwrap().unwrap();
     assert_eq!((appended.first, appended.last), (Position(2), Position(3)));
@@ -141,12 +132,11 @@ async fn an_append_whose_answer_is_lost_after_the_commit_is_recognised_by_its_co
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_that_is_lost_while_the_server_still_works_on_it_is_written_once() {
     let (_, database) = store().await;
-    let (proxy, direct) = (Proxy::before(database.url()).await, database.pool().await);
-    let store = connect(proxy.pool(database.url()).await).await;
+    let (proxy, direct) = (Proxy::before(&database).await, database.pool().await);
+    let store = connect(proxy.database(&database).pool().await).await;
     store.append(append().with_any(&stream(), &["a"])).await.unwrap();
 
-    let mut holder = direct.begin().await.unwrap();
-    sqlx::query("SELECT pg_advisory_xact_lock(log_lock(), 0)").execute(&mut *holder).await.unwrap();
+    let holder = hold_log(&direct, 0).await;
     let pending = spawn_append(&store, append().with_any(&stream(), &["a", "b"]).changing("stock", 5, None));
     wait_for_lock_waits(&direct, 1).await;
     proxy.cut();
@@ -163,21 +153,20 @@ async fn an_append_that_is_lost_while_the_server_still_works_on_it_is_written_on
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_alone_whose_answer_is_lost_is_recognised_or_sent_again() {
     let (other, database) = store().await;
-    let (proxy, direct) = (Proxy::before(database.url()).await, database.pool().await);
-    let store = connect(proxy.pool(database.url()).await).await;
+    let (proxy, direct) = (Proxy::before(&database).await, database.pool().await);
+    let store = connect(proxy.database(&database).pool().await).await;
     store.append(append().moving("saga", None, 1)).await.unwrap();
 
     // Lost after the commit.
-    proxy.swallow_answers(true);
+    proxy.set(Wire::SwallowsAnswers);
     let pending = spawn_append(&store, append().moving("saga", Some(1), 2).changing("stock", 5, None));
     wait_for_checkpoint(&other, 2).await;
-    proxy.swallow_answers(false);
+    proxy.set(Wire::Carries);
     proxy.cut();
     pending.await.unwrap().unwrap();
 
     // Lost before it.
-    let mut holder = direct.begin().await.unwrap();
-    sqlx::query("SELECT pg_advisory_xact_lock(log_lock(), 0)").execute(&mut *holder).await.unwrap();
+    let holder = hold_log(&direct, 0).await;
     let pending = spawn_append(&store, append().moving("saga", Some(2), 3).changing("stock", 5, None));
     wait_for_lock_waits(&direct, 1).await;
     proxy.cut();
@@ -188,11 +177,11 @@ async fn a_checkpoint_alone_whose_answer_is_lost_is_recognised_or_sent_again() {
     assert_eq!(other.balances(&["stock".into()]).await.unwrap(), [("stock".into(), 10)], "each once");
 
     // Lost after the commit, and moved on by someone else before it could be looked for.
-    proxy.swallow_answers(true);
+    proxy.set(Wire::SwallowsAnswers);
     let pending = spawn_append(&store, append().moving("saga", Some(3), 4).changing("stock", 5, None));
     wait_for_checkpoint(&other, 4).await;
     other.append(append().moving("saga", Some(4), 5)).await.unwrap();
-    proxy.swallow_answers(false);
+    proxy.set(Wire::Carries);
     proxy.cut();
     let outcome = pending.await.unwrap();
     assert!(matches!(outcome, Err(AppendError::Unknown(_))), "it was written, so not refused: {outcome:?}");
@@ -203,32 +192,6 @@ async fn wait_for_checkpoint(store: &PgEventStore, wanted: i64) {
     while store.checkpoint("saga").await.unwrap().is_none_or(|(_, position)| position.0 < wanted) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-async fn connect(pool: PgPool) -> Arc<PgEventStore> {
-    Arc::new(PgEventStore::connect(pool, Log::MAIN, Options::default()).await.unwrap())
-}
-
-fn spawn_append(store: &Arc<PgEventStore>, given: Append) -> JoinHandle<Result<Appended, AppendError>> {
-    let store = store.clone();
-    tokio::spawn(async move { store.append(given).await })
-}
-
-async fn count_events(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(pool).await.unwrap()
-}
-
-/// Until so many calls of `append_batch`, no more and no fewer, wait for a lock.
-async fn wait_for_lock_waits(pool: &PgPool, wanted: i64) {
-    let count = "SELECT count(*) FROM pg_stat_activity
-                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_batch%'";
-    for _ in 0..400 {
-        if sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.unwrap() == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("there are never {wanted} calls that wait");
 }
 
 #[tokio::test]
