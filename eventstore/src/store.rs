@@ -63,6 +63,9 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
 
     async fn head(&self) -> Result<LogHead, ReadError>;
 
+    /// The log's lives, and what of the earlier ones is lost.
+    async fn lives(&self) -> Result<crate::Lives, ReadError>;
+
     /// A watch of the head as this process knows it: moved by its own appends at once, by others' through `NOTIFY`.
     fn watch_head(&self) -> tokio::sync::watch::Receiver<Position>;
 

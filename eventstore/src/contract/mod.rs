@@ -7,6 +7,7 @@ pub mod claims;
 pub mod directory;
 pub mod feed;
 pub mod given;
+pub mod lives;
 pub mod log;
 pub mod people;
 pub mod race;

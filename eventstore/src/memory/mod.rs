@@ -5,20 +5,17 @@ mod state;
 
 use crate::prepared::Prepared;
 use crate::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position, ReadError,
-    RecordedEvent, Slot, StreamId, Timer, slot_of,
+    Abandoned, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Life, Lives, Log, LogHead,
+    Position, ReadError, RecordedEvent, Slot, StreamId, Timer, slot_of,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
-use state::State;
+use state::{Held, State};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
-
-/// One life, one log.
-const INCARNATION: Incarnation = Incarnation(1);
 
 #[derive(Debug)]
 pub struct MemoryEventStore {
@@ -36,6 +33,24 @@ impl Default for MemoryEventStore {
 impl MemoryEventStore {
     pub fn new(log: Log) -> MemoryEventStore {
         MemoryEventStore { log, head: watch::channel(Position::ZERO).0, state: Mutex::default() }
+    }
+
+    /// A copy as it is now, to be restored later; nobody holds its leases.
+    #[must_use]
+    pub fn backup(&self) -> MemoryEventStore {
+        let mut state = self.state().clone();
+        state.leases.values_mut().for_each(Held::release);
+        MemoryEventStore { log: self.log, head: watch::channel(state.position()).0, state: Mutex::new(state) }
+    }
+
+    /// Begins a new life of the log after `after`, or after its head if that lies before.
+    pub fn begin_incarnation(&self, after: Position, at_least: Incarnation, reason: &str) -> Life {
+        self.state().begin_incarnation(after, at_least, reason)
+    }
+
+    /// Writes down that this range is lost.
+    pub fn abandon(&self, range: Abandoned) {
+        self.state().abandon(range);
     }
 
     /// A state is whole between two calls, whatever a thread that held it came to.
@@ -77,7 +92,12 @@ impl EventStore for MemoryEventStore {
     }
 
     async fn head(&self) -> Result<LogHead, ReadError> {
-        Ok(LogHead { incarnation: INCARNATION, position: self.state().position() })
+        let state = self.state();
+        Ok(LogHead { incarnation: state.incarnation(), position: state.position() })
+    }
+
+    async fn lives(&self) -> Result<Lives, ReadError> {
+        Ok(self.state().lives())
     }
 
     fn watch_head(&self) -> watch::Receiver<Position> {

@@ -1,19 +1,18 @@
 //! What the store in memory holds, and the rules of an append, each in its plainest form: `append_batch` does the same by sets.
-use super::INCARNATION;
 use super::people::People;
 use crate::keys::ApiKey;
 use crate::prepared::Prepared;
 use crate::shops::Shop;
 use crate::{
-    AppendError, Appended, CheckpointWrite, ClaimRecord, Expected, Incarnation, Lease, Log, Position, RecordedEvent,
-    Refusal, Slot, StreamId, TimerChange, Version,
+    Abandoned, AppendError, Appended, CheckpointWrite, ClaimRecord, Expected, Incarnation, Lease, Life, Lives, Log,
+    Position, RecordedEvent, Refusal, Slot, StreamId, TimerChange, Version,
 };
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use uuid::Uuid;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     /// The event of position n lies at n − 1.
     pub(super) events: Vec<RecordedEvent>,
@@ -30,6 +29,9 @@ pub(super) struct State {
     pub(super) shops: BTreeMap<String, Shop>,
     pub(super) people: People,
     last_recorded_at: DateTime<Utc>,
+    /// Of the lives after the first.
+    lives: Vec<Life>,
+    abandoned: Vec<Abandoned>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +39,14 @@ pub(super) struct Held {
     pub(super) owner: Option<Uuid>,
     epoch: i64,
     expires_at: DateTime<Utc>,
+}
+
+impl Held {
+    /// Past all epochs that another copy of this state may come to.
+    pub(super) fn release(&mut self) {
+        self.owner = None;
+        self.epoch += 1 << 32;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +61,30 @@ pub(super) struct Checkpoint {
 impl State {
     pub(super) fn position(&self) -> Position {
         Position(self.events.len() as i64)
+    }
+
+    pub(super) fn lives(&self) -> Lives {
+        let lives = Lives::first().all().iter().chain(&self.lives).cloned().collect();
+        Lives::new(lives, self.abandoned.clone()).unwrap_or_else(Lives::first)
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.lives.last().map_or(Incarnation(1), |life| life.incarnation)
+    }
+
+    pub(super) fn begin_incarnation(&mut self, after: Position, at_least: Incarnation, reason: &str) -> Life {
+        let incarnation = at_least.max(Incarnation(self.incarnation().0 + 1));
+        let after = after.min(self.position());
+        for event in self.events.iter_mut().skip(after.0 as usize) {
+            event.incarnation = incarnation;
+        }
+        let life = Life { incarnation, after, began_at: super::now(), reason: reason.to_owned() };
+        self.lives.push(life.clone());
+        life
+    }
+
+    pub(super) fn abandon(&mut self, range: Abandoned) {
+        self.abandoned.push(range);
     }
 
     fn event(&self, position: Position) -> &RecordedEvent {
@@ -148,7 +182,7 @@ impl State {
         let Prepared { append, events, .. } = prepared;
         let recorded_at = now.max(self.last_recorded_at);
         self.last_recorded_at = recorded_at;
-        let before = self.position();
+        let (before, incarnation) = (self.position(), self.incarnation());
         for at in &events {
             let part = &append.streams[at.stream];
             let event = &part.events[at.event];
@@ -158,7 +192,7 @@ impl State {
             self.streams.entry(part.stream.id).or_default().push(position);
             self.events.push(RecordedEvent {
                 log,
-                incarnation: INCARNATION,
+                incarnation,
                 position,
                 stream: part.stream.clone(),
                 version: *version,

@@ -7,6 +7,7 @@ mod connection;
 mod directory;
 pub mod inspect;
 mod listen;
+pub mod lives;
 mod master_keys;
 mod migrate;
 pub mod moment;
@@ -106,6 +107,10 @@ impl EventStore for PgEventStore {
 
     async fn head(&self) -> Result<LogHead, ReadError> {
         read::head(&self.pool, self.log).await
+    }
+
+    async fn lives(&self) -> Result<crate::Lives, ReadError> {
+        lives::lives(&self.pool, self.log).await
     }
 
     fn watch_head(&self) -> watch::Receiver<Position> {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 /// The end of the year 9999, in seconds since 1970.
 const YEAR_9999: i64 = 253_402_300_799;
 
+/// The incarnation is that of the latest life that began before the event: nearly always the one under which it was appended.
 struct Row {
     position: i64,
     incarnation: i32,
@@ -75,7 +76,11 @@ pub(super) async fn streams(
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+        r#"SELECT position, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+                  CASE WHEN position > (SELECT max(l.after_position) FROM incarnations l WHERE l.log = $2)
+                       THEN (SELECT max(l.incarnation) FROM incarnations l WHERE l.log = $2)
+                       ELSE (SELECT max(l.incarnation) FROM incarnations l WHERE l.log = events.log AND l.after_position < events.position)
+                  END AS "incarnation!",
                   metadata AS "metadata: Json<Box<RawValue>>", checksum, payload AS "payload: Json<Box<RawValue>>"
              FROM events WHERE stream_id = $1 AND log = $2 AND position <= $3 ORDER BY position"#,
         id,
@@ -96,7 +101,11 @@ pub(super) async fn log(
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT position, incarnation, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+        r#"SELECT position, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+                  CASE WHEN position > (SELECT max(l.after_position) FROM incarnations l WHERE l.log = $1)
+                       THEN (SELECT max(l.incarnation) FROM incarnations l WHERE l.log = $1)
+                       ELSE (SELECT max(l.incarnation) FROM incarnations l WHERE l.log = events.log AND l.after_position < events.position)
+                  END AS "incarnation!",
                   metadata AS "metadata: Json<Box<RawValue>>", checksum, payload AS "payload: Json<Box<RawValue>>"
              FROM events WHERE log = $1 AND position > $2 ORDER BY position LIMIT $3"#,
         log.0,

@@ -3,6 +3,7 @@
 eventstore::store_contract!(store());
 
 mod faults;
+mod lives;
 mod instances;
 mod order;
 mod support;

@@ -286,6 +286,9 @@ impl EventStore for FaultyStore {
         }
         self.inner.read_log(after, limit).await.map(|events| self.stamped(events))
     }
+    async fn lives(&self) -> Result<eventstore::Lives, ReadError> {
+        self.inner.lives().await
+    }
     async fn head(&self) -> Result<LogHead, ReadError> {
         self.inner.head().await
     }

@@ -59,6 +59,9 @@ impl EventStore for Slow {
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
         self.inner.read_log(after, limit).await
     }
+    async fn lives(&self) -> Result<eventstore::Lives, ReadError> {
+        self.inner.lives().await
+    }
     async fn head(&self) -> Result<LogHead, ReadError> {
         self.inner.head().await
     }
