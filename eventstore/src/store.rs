@@ -61,8 +61,6 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
 
     async fn head(&self) -> Result<LogHead, ReadError>;
 
-    async fn head(&self) -> Result<LogHead, ReadError>;
-
     /// The log's lives, and what of the earlier ones is lost.
     async fn lives(&self) -> Result<crate::Lives, ReadError>;
 
