@@ -6,8 +6,8 @@
 //! To change an event's shape: raise its version in `events!`, keep the old struct beside the new one in `upcast/` with a
 //! `From` into it, read the old version through that in `decode`, and add a golden file; the old golden files stay.
 use crate::{
-    fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent, shipment::ShipmentEvent,
-    stock::StockEvent,
+    fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent, person::PersonEvent,
+    shipment::ShipmentEvent, stock::StockEvent,
 };
 use serde::{Deserializer, Serialize};
 use thiserror::Error;
@@ -21,6 +21,7 @@ pub enum Event {
     Saga(SagaEvent),
     Stock(StockEvent),
     Location(LocationEvent),
+    Person(PersonEvent),
 }
 
 /// Which stream an event belongs to. The first four share the order's id.
@@ -32,6 +33,7 @@ pub enum StreamKind {
     Saga,
     Stock,
     Location,
+    Person,
 }
 
 impl StreamKind {
@@ -47,6 +49,7 @@ impl StreamKind {
             StreamKind::Saga => "saga",
             StreamKind::Stock => "stock",
             StreamKind::Location => "location",
+            StreamKind::Person => "person",
         }
     }
 
@@ -58,6 +61,7 @@ impl StreamKind {
             "saga" => StreamKind::Saga,
             "stock" => StreamKind::Stock,
             "location" => StreamKind::Location,
+            "person" => StreamKind::Person,
             _ => return None,
         })
     }
@@ -132,6 +136,7 @@ macro_rules! each {
             Event::Saga($inner) => $body,
             Event::Stock($inner) => $body,
             Event::Location($inner) => $body,
+            Event::Person($inner) => $body,
         }
     };
 }
@@ -154,6 +159,7 @@ impl Event {
             Event::Saga(_) => StreamKind::Saga,
             Event::Stock(_) => StreamKind::Stock,
             Event::Location(_) => StreamKind::Location,
+            Event::Person(_) => StreamKind::Person,
         }
     }
 
@@ -175,6 +181,7 @@ impl Event {
             Some(StreamKind::Location) => {
                 LocationEvent::decode(event_type, schema_version, payload).map(Event::Location)
             }
+            Some(StreamKind::Person) => PersonEvent::decode(event_type, schema_version, payload).map(Event::Person),
             None => Err(DecodeError::Unknown { event_type: format!("{kind}/{event_type}"), schema_version }),
         }
     }

@@ -4,19 +4,20 @@
 //! Both stay for ever. A field that comes, goes or changes its name or meaning is a new version, and these tests say so.
 use crate::{
     Event, fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent,
-    shipment::ShipmentEvent, stock::StockEvent,
+    person::PersonEvent, shipment::ShipmentEvent, stock::StockEvent,
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// Each kind of stream and the types that live in it, in the version that is written today.
-const WRITTEN: [(&str, &[(&str, i16)]); 6] = [
+const WRITTEN: [(&str, &[(&str, i16)]); 7] = [
     ("order", OrderEvent::TYPES),
     ("payment", PaymentEvent::TYPES),
     ("shipment", ShipmentEvent::TYPES),
     ("saga", SagaEvent::TYPES),
     ("stock", StockEvent::TYPES),
     ("location", LocationEvent::TYPES),
+    ("person", PersonEvent::TYPES),
 ];
 
 /// A golden file: `OrderPlaced.v1.min.json` is the type `OrderPlaced`, version 1, without its optional fields.

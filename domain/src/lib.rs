@@ -12,6 +12,7 @@ pub mod location;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod person;
 pub mod shipment;
 pub mod stock;
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// The topics, in the order in which everything here counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
-    /// All that happens to an order; key `ord_<32 hex digits>`.
+    /// All that happens to an order; key `ord_<32 hex digits>`. And who is erased, for whoever keeps orders; key `per_<32 hex digits>`.
     Order,
     /// Receipts, adjustments and locations; key `shop/location/SKU` or `shop/location`.
     Stock,
@@ -111,7 +111,8 @@ fn names(prefix: &str, log: Log) -> [String; 2] {
 /// The record's key: what its order is kept by.
 pub fn key(event: &RecordedEvent) -> String {
     if Topic::of(event) == Topic::Order {
-        return format!("ord_{}", event.stream.id.simple());
+        let prefix = if event.stream.kind == "person" { "per" } else { "ord" };
+        return format!("{prefix}_{}", event.stream.id.simple());
     }
     #[derive(Default, Deserialize)]
     struct Place<'a> {

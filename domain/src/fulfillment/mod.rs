@@ -100,7 +100,7 @@ impl Fulfillment {
             Event::Payment(event) => Payment::evolve(&mut self.payment, event),
             Event::Shipment(event) => Shipment::evolve(&mut self.shipment, event),
             Event::Saga(event) => self.saga.evolve(event),
-            Event::Stock(_) | Event::Location(_) => {}
+            Event::Stock(_) | Event::Location(_) | Event::Person(_) => {}
         }
         // Whatever moved the order on has ended the wait, for an answer or for a person.
         if !matches!(event, Event::Saga(_)) {

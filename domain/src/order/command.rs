@@ -22,4 +22,8 @@ pub enum Command {
         reason: CancelReason,
     },
     Complete,
+    /// The person behind the order is erased; it has ended before that.
+    RecordErasure {
+        person_id: Uuid,
+    },
 }

@@ -1,7 +1,7 @@
 //! The rules of an order.
 use super::{
-    CancelRequested, Command, Order, OrderCancelled, OrderCompleted, OrderEvent, Outcome, ReservationRefused, Stock,
-    StockReleased, StockReserved,
+    CancelRequested, Command, CustomerErased, Order, OrderCancelled, OrderCompleted, OrderEvent, Outcome,
+    ReservationRefused, Stock, StockReleased, StockReserved,
 };
 use crate::Decider;
 use std::sync::Arc;
@@ -55,6 +55,10 @@ impl Decider for Order {
             (Command::Cancel { .. }, _, Some(Outcome::Cancelled(_))) => Ok(vec![]),
             (Command::Complete, Stock::Reserved(_), None) => one(OrderCompleted {}),
             (Command::Complete, _, Some(Outcome::Completed)) => Ok(vec![]),
+            (Command::RecordErasure { .. }, ..) if order.customer_erased => Ok(vec![]),
+            (Command::RecordErasure { person_id }, _, Some(_)) => one(CustomerErased { person_id }),
+            // While it is under way the order needs what would be erased.
+            (Command::RecordErasure { .. }, _, None) => Err(Rejection::OutOfPlace("RecordErasure")),
             (Command::RecordReservation { .. }, ..) => Err(Rejection::OutOfPlace("RecordReservation")),
             (Command::RecordShortage { .. }, ..) => Err(Rejection::OutOfPlace("RecordShortage")),
             (Command::Cancel { .. }, ..) => Err(Rejection::OutOfPlace("Cancel")),
@@ -72,6 +76,7 @@ impl Decider for Order {
             OrderEvent::CancelRequested(_) => order.cancel_requested = true,
             OrderEvent::OrderCancelled(cancelled) => order.outcome = Some(Outcome::Cancelled(cancelled.reason)),
             OrderEvent::OrderCompleted(_) => order.outcome = Some(Outcome::Completed),
+            OrderEvent::CustomerErased(_) => order.customer_erased = true,
         }
     }
 }

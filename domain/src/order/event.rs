@@ -15,6 +15,7 @@ events! {
         CancelRequested = 1,
         OrderCancelled = 1,
         OrderCompleted = 1,
+        CustomerErased = 1,
     }
 }
 
@@ -195,3 +196,9 @@ impl CancelReason {
 /// Shipped, and paid for if there was anything to pay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCompleted {}
+
+/// The key under which the customer's data was sealed is destroyed. The order's history stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerErased {
+    pub person_id: Uuid,
+}

@@ -9,6 +9,7 @@ pub struct Order {
     pub stock: Stock,
     pub cancel_requested: bool,
     pub outcome: Option<Outcome>,
+    pub customer_erased: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

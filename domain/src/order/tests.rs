@@ -1,13 +1,14 @@
 //! The rules of an order, one sentence each.
 use super::{
-    CancelReason, CancelRequested, Charge, ChargeKind, Command, Order, OrderCancelled, OrderCompleted, OrderEvent,
-    Rejection, ReservationRefused, Shortage, StockReleased, StockReserved,
+    CancelReason, CancelRequested, Charge, ChargeKind, Command, CustomerErased, Order, OrderCancelled, OrderCompleted,
+    OrderEvent, Rejection, ReservationRefused, Shortage, StockReleased, StockReserved,
 };
 use crate::{
     Amount,
     testing::{given, reservations, two_lines},
 };
 use proptest::prelude::*;
+use uuid::Uuid;
 
 fn a_placed_order() -> Vec<OrderEvent> {
     vec![two_lines().into()]
@@ -120,6 +121,19 @@ fn an_order_ends_once_and_in_one_way() {
 #[test]
 fn an_order_without_stock_is_not_completed() {
     assert_eq!(decide(&a_placed_order(), Command::Complete), Err(Rejection::OutOfPlace("Complete")));
+}
+
+#[test]
+fn an_order_s_customer_is_erased_once_and_only_after_its_end() {
+    let erase = Command::RecordErasure { person_id: Uuid::max() };
+    let erased: OrderEvent = CustomerErased { person_id: Uuid::max() }.into();
+    assert_eq!(decide(&a_reserved_order(), erase.clone()), Err(Rejection::OutOfPlace("RecordErasure")));
+    for ended in [a_completed_order(), a_cancelled_order()] {
+        assert_eq!(decide(&ended, erase.clone()), Ok(vec![erased.clone()]));
+        let after = [ended, vec![erased.clone()]].concat();
+        assert_eq!(decide(&after, erase.clone()), Ok(vec![]));
+        assert_ne!(decide(&after, request_cancel(false)), Err(Rejection::NotPlaced), "the rest is as it was");
+    }
 }
 
 fn a_charge() -> impl Strategy<Value = Charge> {

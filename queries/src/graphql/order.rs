@@ -157,6 +157,11 @@ impl Order {
         &self.0.customer_ref
     }
 
+    /// When the customer's personal data was erased; null as long as it is kept.
+    async fn customer_erased_at(&self) -> Option<DateTime> {
+        self.0.customer_erased_at.map(DateTime)
+    }
+
     /// ISO 4217; all amounts of the order are in it.
     async fn currency(&self) -> &str {
         &self.0.currency

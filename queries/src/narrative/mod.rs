@@ -4,6 +4,7 @@
 mod actor;
 mod order;
 mod payment;
+mod person;
 mod saga;
 mod shipment;
 mod stock;
@@ -27,6 +28,7 @@ pub fn sentence(event: &Event, actor: &Actor, before: &Fulfillment) -> String {
         Event::Saga(event) => saga::sentence(event, actor),
         Event::Stock(event) => stock::sentence(event),
         Event::Location(event) => stock::location_sentence(event),
+        Event::Person(event) => person::sentence(event, actor),
     }
 }
 

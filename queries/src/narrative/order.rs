@@ -25,6 +25,7 @@ pub(super) fn sentence(event: &OrderEvent, actor: &Actor, before: &Fulfillment) 
         }
         OrderEvent::CancelRequested(_) => format!("{} asked to cancel the order", subject(actor.kind)),
         OrderEvent::OrderCancelled(event) => format!("The order was cancelled: {}", because(event.reason)),
+        OrderEvent::CustomerErased(_) => "The customer's personal data was erased".to_owned(),
         OrderEvent::OrderCompleted(_) => match &before.order.placed {
             Some(placed) if placed.total > Amount::ZERO => {
                 format!("The order is complete: everything has left, and {} was paid", money(placed.total, before))

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     Event, OrderId,
     fulfillment::{Fulfillment, Step, WaitingOn},
+    order::OrderEvent,
 };
 use eventstore::{Position, RecordedEvent, Version};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ pub(crate) struct History {
     /// Of its last event.
     pub(crate) position: Position,
     pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) customer_erased_at: Option<DateTime<Utc>>,
     pub(crate) waiting: Option<Waiting>,
 }
 
@@ -39,6 +41,7 @@ impl History {
             version: Version::NONE,
             position: Position::ZERO,
             updated_at: DateTime::UNIX_EPOCH,
+            customer_erased_at: None,
             waiting: None,
         }
     }
@@ -47,6 +50,9 @@ impl History {
         self.fulfillment.evolve(event);
         if let Event::Order(_) = event {
             self.version = recorded.version;
+        }
+        if let Event::Order(OrderEvent::CustomerErased(_)) = event {
+            self.customer_erased_at = Some(recorded.recorded_at);
         }
         if self.shop.is_empty() {
             self.shop.clone_from(&recorded.shop);

@@ -41,6 +41,7 @@ pub(crate) struct OrderRow {
     pub(crate) refunded: i64,
     /// JSON of [`Progress`], one a line.
     pub(crate) progress: String,
+    pub(crate) customer_erased_at: Option<DateTime<Utc>>,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) version: i32,
     pub(crate) position: i64,
@@ -113,6 +114,7 @@ impl OrderRow {
             captured: state.payment.captured().0,
             refunded: Amount::ZERO.0,
             progress: serde_json::to_string(&progress)?,
+            customer_erased_at: history.customer_erased_at,
             updated_at: history.updated_at,
             version: history.version.0,
             position: history.position.0,

@@ -36,7 +36,12 @@ impl Changes {
             Event::Order(OrderEvent::StockReserved(event)) => self.reserve(shop, &event.lines, 1),
             Event::Order(OrderEvent::StockReleased(event)) => self.reserve(shop, &event.lines, -1),
             Event::Shipment(ShipmentEvent::FulfillmentShipped(event)) => self.ship(shop, event, before),
-            Event::Order(_) | Event::Payment(_) | Event::Shipment(_) | Event::Saga(_) | Event::Location(_) => {}
+            Event::Order(_)
+            | Event::Payment(_)
+            | Event::Shipment(_)
+            | Event::Saga(_)
+            | Event::Location(_)
+            | Event::Person(_) => {}
         }
     }
 

@@ -173,7 +173,7 @@ pub(crate) async fn orders(
     slice: &Slice<(DateTime<Utc>, Uuid)>,
 ) -> sqlx::Result<Vec<OrderRecord>> {
     let select = "SELECT order_id, placed_at, received_at, shop, ref AS order_ref, customer_ref, currency, digits, total, lines, \
-                  charges, status, status_reason, fulfillment_status, authorized, captured, refunded, progress, updated_at, \
+                  charges, status, status_reason, fulfillment_status, authorized, captured, refunded, progress, customer_erased_at, updated_at, \
                   version, position FROM read.orders WHERE true";
     let (key, descending) = by;
     let columns: &[&str] = match key {

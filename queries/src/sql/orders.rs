@@ -8,15 +8,17 @@ pub(crate) async fn insert(conn: &mut PgConnection, rows: &[(PlacedRow, OrderRow
     sqlx::query!(
         r#"
         INSERT INTO orders (order_id, placed_at, received_at, shop, ref, customer_ref, currency, digits, total, lines, charges,
-            status, status_reason, fulfillment_status, authorized, captured, refunded, progress, updated_at, version, position)
+            status, status_reason, fulfillment_status, authorized, captured, refunded, progress, customer_erased_at, updated_at, version,
+            position)
         SELECT n.order_id, n.placed_at, n.received_at, n.shop, n.ref, n.customer_ref, n.currency, n.digits, n.total,
             n.lines::json, n.charges::json, n.status, n.status_reason, n.fulfillment_status, n.authorized, n.captured,
-            n.refunded, n.progress::json, n.updated_at, n.version, n.position
+            n.refunded, n.progress::json, n.customer_erased_at, n.updated_at, n.version, n.position
         FROM UNNEST($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[],
             $8::smallint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[],
-            $16::bigint[], $17::bigint[], $18::text[], $19::timestamptz[], $20::integer[], $21::bigint[])
+            $16::bigint[], $17::bigint[], $18::text[], $19::timestamptz[], $20::timestamptz[], $21::integer[], $22::bigint[])
             AS n (order_id, placed_at, received_at, shop, ref, customer_ref, currency, digits, total, lines, charges,
-                status, status_reason, fulfillment_status, authorized, captured, refunded, progress, updated_at, version, position)
+                status, status_reason, fulfillment_status, authorized, captured, refunded, progress, customer_erased_at, updated_at,
+                version, position)
         "#,
         &rows.iter().map(|(_, row)| row.order_id).collect::<Vec<_>>(),
         &rows.iter().map(|(row, _)| row.placed_at).collect::<Vec<_>>(),
@@ -36,6 +38,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, rows: &[(PlacedRow, OrderRow
         &rows.iter().map(|(_, row)| row.captured).collect::<Vec<_>>(),
         &rows.iter().map(|(_, row)| row.refunded).collect::<Vec<_>>(),
         &rows.iter().map(|(_, row)| row.progress.as_str()).collect::<Vec<_>>() as _,
+        &rows.iter().map(|(_, row)| row.customer_erased_at).collect::<Vec<_>>() as _,
         &rows.iter().map(|(_, row)| row.updated_at).collect::<Vec<_>>(),
         &rows.iter().map(|(_, row)| row.version).collect::<Vec<_>>(),
         &rows.iter().map(|(_, row)| row.position).collect::<Vec<_>>(),
@@ -65,11 +68,11 @@ pub(crate) async fn update(conn: &mut PgConnection, rows: &[OrderRow]) -> sqlx::
         UPDATE orders AS o
         SET status = n.status, status_reason = n.status_reason, fulfillment_status = n.fulfillment_status,
             authorized = n.authorized, captured = n.captured, refunded = n.refunded, progress = n.progress::json,
-            updated_at = n.updated_at, version = n.version, position = n.position
+            customer_erased_at = n.customer_erased_at, updated_at = n.updated_at, version = n.version, position = n.position
         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-            $9::timestamptz[], $10::integer[], $11::bigint[])
-            AS n (order_id, status, status_reason, fulfillment_status, authorized, captured, refunded, progress, updated_at,
-                version, position)
+            $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::bigint[])
+            AS n (order_id, status, status_reason, fulfillment_status, authorized, captured, refunded, progress,
+                customer_erased_at, updated_at, version, position)
         WHERE o.order_id = n.order_id
         "#,
         &rows.iter().map(|row| row.order_id).collect::<Vec<_>>(),
@@ -80,6 +83,7 @@ pub(crate) async fn update(conn: &mut PgConnection, rows: &[OrderRow]) -> sqlx::
         &rows.iter().map(|row| row.captured).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.refunded).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.progress.as_str()).collect::<Vec<_>>() as _,
+        &rows.iter().map(|row| row.customer_erased_at).collect::<Vec<_>>() as _,
         &rows.iter().map(|row| row.updated_at).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.version).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.position).collect::<Vec<_>>(),

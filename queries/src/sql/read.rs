@@ -28,6 +28,7 @@ pub(crate) struct OrderRecord {
     pub(crate) captured: i64,
     pub(crate) refunded: i64,
     pub(crate) progress: Json<Vec<Progress>>,
+    pub(crate) customer_erased_at: Option<DateTime<Utc>>,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) version: i32,
     pub(crate) position: i64,
@@ -85,7 +86,8 @@ pub(crate) async fn orders(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Resul
         r#"
         SELECT order_id, placed_at, received_at, shop, ref AS order_ref, customer_ref, currency, digits, total,
             lines AS "lines: Json<Vec<Line>>", charges AS "charges: Json<Vec<Charge>>", status, status_reason, fulfillment_status,
-            authorized, captured, refunded, progress AS "progress: Json<Vec<Progress>>", updated_at, version, position
+            authorized, captured, refunded, progress AS "progress: Json<Vec<Progress>>", customer_erased_at, updated_at, version,
+            position
         FROM read.orders WHERE order_id = ANY($1)
         "#,
         ids

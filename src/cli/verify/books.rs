@@ -75,7 +75,7 @@ impl Books {
                 self.shelf(shop, &e.location, &e.sku).on_hand += e.quantity;
             }
             Event::Stock(StockEvent::StockAdjusted(e)) => self.shelf(shop, &e.location, &e.sku).on_hand += e.delta,
-            Event::Saga(_) | Event::Location(_) => {}
+            Event::Saga(_) | Event::Location(_) | Event::Person(_) => {}
         }
     }
 
@@ -129,7 +129,7 @@ impl Books {
             }
             OrderEvent::OrderCancelled(_) => self.end(id, End::Cancelled),
             OrderEvent::OrderCompleted(_) => self.end(id, End::Completed),
-            OrderEvent::ReservationRefused(_) | OrderEvent::CancelRequested(_) => {}
+            OrderEvent::ReservationRefused(_) | OrderEvent::CancelRequested(_) | OrderEvent::CustomerErased(_) => {}
         }
     }
 
