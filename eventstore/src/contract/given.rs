@@ -70,6 +70,16 @@ impl Append {
     }
 
     #[must_use]
+    pub fn claiming_for_a_day(mut self, key: &str, holder: &str) -> Append {
+        self = self.claiming(key, holder);
+        if let Some(claim) = self.claims.last_mut() {
+            claim.scope = "idem:dev:cancel".into();
+            claim.lifetime = crate::Lifetime::Day;
+        }
+        self
+    }
+
+    #[must_use]
     pub fn changing(mut self, account: &str, delta: i64, floor: Option<i64>) -> Append {
         self.balances.push(BalanceChange { account: account.into(), delta, floor });
         self

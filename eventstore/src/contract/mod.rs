@@ -1,5 +1,6 @@
 //! Contract suites: what every implementation of a port must do. Each test is a function of the port; `store_contract!` makes tests of them.
 #![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
+pub mod age;
 pub mod as_of;
 pub mod balances;
 pub mod checkpoints;
@@ -15,7 +16,7 @@ pub mod slots;
 pub mod streams;
 
 /// Runs the store's whole suite. `$make` is an async expression of `(Arc<S>, guard)` for a new, empty store, where `S` implements
-/// `EventStore`, `KeyStore`, `ShopStore` and `PersonKeys`; the guard is held to the test's end.
+/// `EventStore`, `KeyStore`, `ShopStore`, `PersonKeys` and `AgeClaims`; the guard is held to the test's end.
 #[macro_export]
 macro_rules! store_contract {
     ($make:expr) => {
@@ -33,6 +34,10 @@ macro_rules! store_contract {
             claims: a_refused_append_takes_no_claim,
             claims: of_a_hundred_at_once_one_gets_the_claim,
             claims: an_append_without_events_can_claim,
+            claims: a_claim_for_a_day_is_held_that_day_and_the_next_and_then_taken_again,
+            claims: a_claim_for_ever_outlives_the_days,
+            claims: of_a_hundred_at_once_one_gets_the_claim_for_a_day,
+            claims: one_append_can_claim_for_ever_and_for_a_day,
             balances: a_change_below_the_floor_is_refused_and_changes_nothing,
             balances: the_changes_of_one_account_in_an_append_count_together,
             balances: balances_are_listed_by_prefix_and_in_pages,

@@ -1,4 +1,5 @@
 //! The event store in memory: the reference implementation of the contract suite, and what fast tests run on. Forgets all at its end.
+mod claims;
 mod directory;
 mod people;
 mod state;
@@ -53,6 +54,12 @@ impl MemoryEventStore {
         self.state().abandon(range);
     }
 
+    /// As if every claim that expires had been made so many days earlier.
+    #[cfg(feature = "testing")]
+    pub(crate) fn make_claims_older(&self, days: u64) {
+        self.state().claims.age(days);
+    }
+
     /// A state is whole between two calls, whatever a thread that held it came to.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,7 +112,7 @@ impl EventStore for MemoryEventStore {
     }
 
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
-        Ok(self.state().claims.get(&(scope.to_owned(), key.to_owned())).cloned())
+        Ok(self.state().claims.get(scope, key, now().date_naive()).cloned())
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {

@@ -1,13 +1,14 @@
 //! What the store in memory holds, and the rules of an append, each in its plainest form: `append_batch` does the same by sets.
+use super::claims::Claims;
 use super::people::People;
 use crate::keys::ApiKey;
 use crate::prepared::Prepared;
 use crate::shops::Shop;
 use crate::{
-    Abandoned, AppendError, Appended, CheckpointWrite, ClaimRecord, Expected, Incarnation, Lease, Life, Lives, Log,
-    Position, RecordedEvent, Refusal, Slot, StreamId, TimerChange, Version,
+    Abandoned, AppendError, Appended, CheckpointWrite, Expected, Incarnation, Lease, Life, Lives, Log, Position,
+    RecordedEvent, Refusal, Slot, StreamId, TimerChange, Version,
 };
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ pub(super) struct State {
     /// Positions by stream id, of all kinds.
     streams: HashMap<Uuid, Vec<Position>>,
     versions: HashMap<StreamId, Version>,
-    pub(super) claims: BTreeMap<(String, String), ClaimRecord>,
+    pub(super) claims: Claims,
     pub(super) balances: BTreeMap<String, i64>,
     pub(super) timers: BTreeMap<(StreamId, String), DateTime<Utc>>,
     pub(super) leases: HashMap<Slot, Held>,
@@ -87,6 +88,11 @@ impl State {
         self.abandoned.push(range);
     }
 
+    /// It never goes back.
+    fn recorded_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now.max(self.last_recorded_at)
+    }
+
     fn event(&self, position: Position) -> &RecordedEvent {
         &self.events[position.0 as usize - 1]
     }
@@ -96,7 +102,7 @@ impl State {
     }
 
     pub(super) fn append(&mut self, log: Log, prepared: Prepared, now: DateTime<Utc>) -> Result<Appended, AppendError> {
-        match self.judge(&prepared) {
+        match self.judge(&prepared, self.recorded_at(now).date_naive()) {
             Err(error) if error.may_be_its_own() => self.recall(&prepared).ok_or(error),
             Err(error) => Err(error),
             Ok(()) => Ok(self.write(log, prepared, now)),
@@ -104,7 +110,7 @@ impl State {
     }
 
     /// First its lease, then its checkpoint, its claims, its streams, its balances.
-    fn judge(&self, prepared: &Prepared) -> Result<(), AppendError> {
+    fn judge(&self, prepared: &Prepared, today: NaiveDate) -> Result<(), AppendError> {
         let append = &prepared.append;
         if let Some(fence) = append.fence {
             let held = self.leases.get(&fence.slot).copied().unwrap_or_default();
@@ -119,7 +125,7 @@ impl State {
             }
         }
         for claim in &append.claims {
-            if let Some(taken) = self.claims.get(&(claim.scope.clone(), claim.key.clone())) {
+            if let Some(taken) = self.claims.get(&claim.scope, &claim.key, today) {
                 return Err(Refusal::ClaimTaken(taken.clone()).into());
             }
         }
@@ -180,7 +186,7 @@ impl State {
 
     fn write(&mut self, log: Log, prepared: Prepared, now: DateTime<Utc>) -> Appended {
         let Prepared { append, events, .. } = prepared;
-        let recorded_at = now.max(self.last_recorded_at);
+        let recorded_at = self.recorded_at(now);
         self.last_recorded_at = recorded_at;
         let (before, incarnation) = (self.position(), self.incarnation());
         for at in &events {
@@ -206,9 +212,7 @@ impl State {
         }
         let last = self.position();
         for claim in append.claims {
-            let key = (claim.scope.clone(), claim.key.clone());
-            let crate::Claim { scope, key: name, holder, fingerprint, lifetime: _ } = claim;
-            self.claims.insert(key, ClaimRecord { scope, key: name, holder, fingerprint, position: last });
+            self.claims.take(claim, last, recorded_at.date_naive());
         }
         for change in append.balances {
             *self.balances.entry(change.account).or_default() += change.delta;

@@ -26,7 +26,8 @@ pub(super) struct Columns<'a> {
     pub(super) e_checksum: Vec<i32>,
     pub(super) k_scope: Vec<&'a str>,
     pub(super) k_key: Vec<&'a str>,
-    pub(super) k_day: Vec<bool>,
+    /// `None`: not known, or not to be relied on; looked for everywhere and kept for ever.
+    pub(super) k_day: Vec<Option<bool>>,
     pub(super) c_member: Vec<i32>,
     pub(super) c_key: Vec<i32>,
     pub(super) c_holder: Vec<&'a str>,
@@ -99,6 +100,11 @@ impl<'a> Columns<'a> {
         columns
     }
 
+    /// As it has to be while there is no partition for those that expire.
+    pub(super) fn keep_claims_for_ever(&mut self) {
+        self.k_day.iter_mut().for_each(|day| *day = None);
+    }
+
     fn add_events(&mut self, prepared: &'a Prepared, member: i32) {
         let first_stream = count(&self.s_id) + 1;
         for part in &prepared.append.streams {
@@ -136,7 +142,7 @@ impl<'a> Columns<'a> {
             let key = *keys.entry((&claim.scope, &claim.key)).or_insert_with(|| {
                 self.k_scope.push(&claim.scope);
                 self.k_key.push(&claim.key);
-                self.k_day.push(claim.lifetime == Lifetime::Day);
+                self.k_day.push(Some(claim.lifetime == Lifetime::Day));
                 count(&self.k_key)
             });
             self.c_member.push(member);

@@ -3,6 +3,7 @@
 //! Appends go through one connection of their own and one function, `append_batch` (see `migrations/`); everything else through the pool.
 mod batch;
 pub mod bench;
+mod claim_days;
 mod connection;
 mod directory;
 pub mod inspect;
@@ -19,6 +20,7 @@ mod slots;
 pub mod transfer;
 mod write;
 
+pub use claim_days::{ClaimDays, DAYS_AHEAD};
 pub use migrate::{MIGRATOR, MigrateError, migrate};
 
 use crate::group_commit::{GroupCommit, Limits};
@@ -32,7 +34,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -49,7 +51,9 @@ pub struct PgEventStore {
     log: Log,
     appends: GroupCommit,
     head: watch::Sender<Position>,
+    claim_days: watch::Receiver<ClaimDays>,
     _listener: AbortOnDropHandle<()>,
+    _claim_days: AbortOnDropHandle<()>,
 }
 
 impl PgEventStore {
@@ -57,12 +61,26 @@ impl PgEventStore {
     /// Besides the pool's it holds two connections of its own: one appends, one listens.
     pub async fn connect(pool: PgPool, log: Log, options: Options) -> Result<PgEventStore, ReadError> {
         slots::begin_log(&pool, log).await?;
-        slots::keep_expiring_claims(&pool).await?;
         let (head, _) = watch::channel(read::head(&pool, log).await?.position);
-        let writer = write::PgWriter::new(&pool, log);
+        let missed = Arc::new(Notify::new());
+        let (state, claim_days) = watch::channel(ClaimDays::default());
+        claim_days::tell(claim_days::keep(&pool).await, &state);
+        let look_after = claim_days::look_after(pool.clone(), missed.clone(), state);
+        let writer = write::PgWriter::new(&pool, log, missed);
         let appends = GroupCommit::start(writer, options.limits, head.clone());
         let listener = AbortOnDropHandle::new(tokio::spawn(listen::follow(pool.clone(), log, head.clone())));
-        Ok(PgEventStore { pool, log, appends, head, _listener: listener })
+        let look_after = AbortOnDropHandle::new(tokio::spawn(look_after));
+        Ok(PgEventStore { pool, log, appends, head, claim_days, _listener: listener, _claim_days: look_after })
+    }
+
+    /// How it stands with the partitions of claims that expire.
+    pub fn claim_days(&self) -> watch::Receiver<ClaimDays> {
+        self.claim_days.clone()
+    }
+
+    /// Looks after those partitions now, as it does by itself every hour.
+    pub async fn keep_claim_days(&self) -> ClaimDays {
+        claim_days::keep(&self.pool).await
     }
 
     pub fn pool(&self) -> &PgPool {

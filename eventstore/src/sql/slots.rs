@@ -28,15 +28,6 @@ pub(super) async fn begin_log(pool: &PgPool, log: Log) -> Result<(), ReadError> 
     Ok(())
 }
 
-/// How many days ahead there are partitions for the claims that expire.
-const CLAIM_DAYS_AHEAD: i32 = 7;
-
-/// Makes the partitions of claims that expire, and drops those that are over.
-pub(super) async fn keep_expiring_claims(pool: &PgPool) -> Result<(), ReadError> {
-    sqlx::query!("SELECT keep_expiring_claims($1)", CLAIM_DAYS_AHEAD).execute(pool).await.map_err(read_error)?;
-    Ok(())
-}
-
 pub(super) async fn timers(
     pool: &PgPool,
     log: Log,

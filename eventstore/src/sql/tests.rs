@@ -18,7 +18,7 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
         let pool = database.pool().await;
         migrate(&pool).await.unwrap();
         slots::begin_log(&pool, Log::MAIN).await.unwrap();
-        let mut writer = PgWriter::new(&pool, Log::MAIN);
+        let mut writer = PgWriter::new(&pool, Log::MAIN, std::sync::Arc::default());
         let model = MemoryEventStore::default();
         let owner = Uuid::now_v7();
         let held = [Slot(1), Slot(2)];

@@ -7,10 +7,13 @@ use crate::prepared::Prepared;
 use crate::{AppendError, Appended, Expected, Incarnation, Log, Position, Refusal, TakenClaim, Version};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use metrics::counter;
 use serde::Deserialize;
 use sqlx::types::Json;
 use sqlx::{Error, PgConnection, PgPool};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// A call that takes longer counts as lost.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,11 +24,13 @@ const RECALL_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) struct PgWriter {
     log: Log,
     connection: AppendConnection,
+    /// Told when a claim that expires has no partition.
+    missed: Arc<Notify>,
 }
 
 impl PgWriter {
-    pub(super) fn new(pool: &PgPool, log: Log) -> PgWriter {
-        PgWriter { log, connection: AppendConnection::new(pool) }
+    pub(super) fn new(pool: &PgPool, log: Log, missed: Arc<Notify>) -> PgWriter {
+        PgWriter { log, connection: AppendConnection::new(pool), missed }
     }
 
     async fn find(&mut self, batch: &[&Prepared]) -> Result<Vec<Option<Appended>>, Error> {
@@ -43,7 +48,17 @@ impl Writer for PgWriter {
     async fn write(&mut self, batch: &[&Prepared]) -> Result<Vec<Result<Appended, AppendError>>, WriteError> {
         let log = self.log;
         let connection = self.connection.get().await.map_err(|error| WriteError::Unavailable(error.to_string()))?;
-        let written = tokio::time::timeout(WRITE_TIMEOUT, call(connection, log, &Columns::of(batch))).await;
+        let mut columns = Columns::of(batch);
+        let mut written = tokio::time::timeout(WRITE_TIMEOUT, call(&mut *connection, log, &columns)).await;
+        if let Ok(Err(error)) = &written
+            && misses_a_partition(error)
+        {
+            // Nobody is to wait, and no key to be forgotten, because a table is not there yet.
+            self.missed.notify_one();
+            counter!("waybill_claims_without_partition_total").increment(1);
+            columns.keep_claims_for_ever();
+            written = tokio::time::timeout(WRITE_TIMEOUT, call(connection, log, &columns)).await;
+        }
         let failure = match written {
             Ok(Ok(written)) => return written.outcomes(batch),
             Ok(Err(error)) => judge(&error),
@@ -62,6 +77,12 @@ impl Writer for PgWriter {
             Err(_) => Err(WriteError::Lost(format!("no answer for {} s", RECALL_TIMEOUT.as_secs()))),
         }
     }
+}
+
+/// Whether the batch failed because there is no partition for the claims of its day.
+fn misses_a_partition(error: &Error) -> bool {
+    matches!(error, Error::Database(reported)
+        if reported.code().as_deref() == Some("23514") && reported.table() == Some("expiring_claims") && reported.constraint().is_none())
 }
 
 /// What a failed call means. An error that the server reports has undone everything, unless the server itself was going away.
@@ -157,7 +178,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
         &c.e_checksum,
         &c.k_scope as _,
         &c.k_key as _,
-        &c.k_day,
+        &c.k_day as _,
         &c.c_member,
         &c.c_key,
         &c.c_holder as _,

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
 eventstore::store_contract!(store());
 
+mod claim_days;
 mod faults;
 mod lives;
 mod instances;
