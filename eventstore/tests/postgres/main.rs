@@ -6,7 +6,9 @@ mod claim_days;
 mod faults;
 mod lives;
 mod instances;
+mod long_transactions;
 mod order;
+mod processes;
 mod support;
 
 use support::{store, store_on};
