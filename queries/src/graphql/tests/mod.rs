@@ -1,4 +1,5 @@
 //! The contract, asked as a client would.
+mod indexes;
 mod lists;
 mod orders;
 mod schema;
