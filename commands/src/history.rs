@@ -3,7 +3,7 @@
 //! Every append made here expects the exact version of every stream of the order, written or only read: what was decided on
 //! stale knowledge is never written. Balances follow from the events; nobody else moves them.
 use chrono::{DateTime, Utc};
-use domain::{Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
+use domain::{Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
 use eventstore::{
     Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Metadata, NewEvent, Position,
     ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
@@ -19,8 +19,12 @@ pub enum HistoryError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// This build can't read what is recorded.
-    #[error("event {position} of {order}: {message}")]
-    Undecodable { order: OrderId, position: Position, message: String },
+    #[error("the event at position {position}, version {} of stream {stream}, can't be read: {message}", .version.0)]
+    Undecodable { stream: StreamId, version: Version, position: Position, message: String },
+    #[error(
+        "{event_type} in version {schema_version} must not be written by this release: the one before it can't read it"
+    )]
+    NotYetWritten { event_type: &'static str, schema_version: i16 },
     #[error("an event can't be written as JSON: {0}")]
     Unencodable(#[from] serde_json::Error),
 }
@@ -47,19 +51,24 @@ pub struct Change {
     pub fence: Option<Fence>,
 }
 
-/// Reads a recorded event back into the domain's terms.
-pub fn decode(recorded: &RecordedEvent) -> Result<Event, HistoryError> {
+/// Reads a recorded event back into the domain's terms: what it means today.
+pub fn decode(recorded: &RecordedEvent) -> Result<Decoded, HistoryError> {
     Event::decode(&recorded.stream.kind, &recorded.event_type, recorded.schema_version, &*recorded.payload).map_err(
         |error| HistoryError::Undecodable {
-            order: OrderId(recorded.stream.id),
+            stream: recorded.stream.clone(),
+            version: recorded.version,
             position: recorded.position,
             message: error.to_string(),
         },
     )
 }
 
-/// Writes an event of the domain as the store takes it.
+/// Writes an event of the domain as the store takes it; only what every release that may be running can read.
 pub fn encode(event: &Event, rank: usize) -> Result<NewEvent, HistoryError> {
+    if !event.is_written() {
+        let (event_type, schema_version) = (event.event_type(), event.schema_version());
+        return Err(HistoryError::NotYetWritten { event_type, schema_version });
+    }
     Ok(NewEvent {
         event_type: Cow::Borrowed(event.event_type()),
         schema_version: event.schema_version(),
@@ -104,7 +113,7 @@ impl History {
         if recorded.version != version.next() {
             return Ok(false);
         }
-        self.fulfillment.evolve(&decode(recorded)?);
+        decode(recorded)?.iter().for_each(|event| self.fulfillment.evolve(event));
         self.versions.insert(kind, recorded.version);
         self.position = self.position.max(recorded.position);
         self.updated_at = self.updated_at.max(Some(recorded.recorded_at));

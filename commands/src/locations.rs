@@ -4,7 +4,7 @@ use crate::{
     ids::location_stream_id,
 };
 use domain::{
-    Event, LocationCode,
+    Event, LocationCode, StreamKind,
     location::{LocationEvent, LocationMode, LocationModeSet},
 };
 use eventstore::{
@@ -104,18 +104,28 @@ impl LocationModes {
 
     /// Takes in an event of the log, whatever it is.
     pub fn observe(&self, recorded: &RecordedEvent) -> Result<(), HistoryError> {
-        if let Some(setting) = setting(recorded)? {
-            self.learn(&recorded.stream, setting);
+        if recorded.stream.kind != StreamKind::Location.name() {
+            return Ok(());
         }
-        Ok(())
+        let mode = mode_set(recorded);
+        match mode {
+            Ok(Some(mode)) => {
+                let setting = Setting { mode, version: recorded.version, position: recorded.position };
+                self.learn(&recorded.stream, setting);
+            }
+            // What it is after an event that says something else, or that can't be read, the stream must say.
+            Ok(None) | Err(_) => {
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&recorded.stream);
+            }
+        }
+        mode.map(|_| ())
     }
 
     async fn read(&self, stream: &StreamId) -> Result<Setting, HistoryError> {
         let mut last = Setting { mode: DEFAULT_MODE, version: Version::NONE, position: Position::ZERO };
         for recorded in self.store.read_streams(stream.id).await.map_err(HistoryError::Read)? {
-            if let Some(setting) = setting(&recorded)? {
-                last = setting;
-            }
+            let mode = mode_set(&recorded)?.unwrap_or(last.mode);
+            last = Setting { mode, version: recorded.version, position: recorded.position };
         }
         self.learn(stream, last);
         Ok(last)
@@ -135,14 +145,11 @@ impl LocationModes {
     }
 }
 
-fn setting(recorded: &RecordedEvent) -> Result<Option<Setting>, HistoryError> {
-    if recorded.stream.kind != domain::StreamKind::Location.name() {
-        return Ok(None);
-    }
-    Ok(match decode(recorded)? {
-        Event::Location(LocationEvent::LocationModeSet(event)) => {
-            Some(Setting { mode: event.mode, version: recorded.version, position: recorded.position })
-        }
+/// The mode that an event of a location sets, if it does.
+fn mode_set(recorded: &RecordedEvent) -> Result<Option<LocationMode>, HistoryError> {
+    let mode = |event: &Event| match event {
+        Event::Location(LocationEvent::LocationModeSet(event)) => Some(event.mode),
         _ => None,
-    })
+    };
+    Ok(decode(recorded)?.iter().filter_map(mode).next_back())
 }

@@ -1,13 +1,12 @@
 //! Every event there is, its name, and how it is read back.
 //!
-//! An event is written as its type name, its schema version and its payload. `decode` is the only way back; a type or a version
-//! that this build does not know is an error, never skipped.
+//! An event is written as its type name, its schema version and its payload. `decode` is the only way back: through it a shape of
+//! years ago becomes what it means today (see `upcast`). A type or a version that this build does not know is an error, never skipped.
 //!
-//! To change an event's shape: raise its version in `events!`, keep the old struct beside the new one in `upcast/` with a
-//! `From` into it, read the old version through that in `decode`, and add a golden file; the old golden files stay.
+//! To change an event's shape: docs/evolution.md. A golden file that has been released stays for ever.
 use crate::{
     fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent, person::PersonEvent,
-    shipment::ShipmentEvent, stock::StockEvent,
+    shipment::ShipmentEvent, stock::StockEvent, upcast::Decoded,
 };
 use serde::{Deserializer, Serialize};
 use thiserror::Error;
@@ -69,22 +68,48 @@ impl StreamKind {
 
 #[derive(Debug, Error)]
 pub enum DecodeError<E> {
-    #[error("this build does not know the event type {event_type} in version {schema_version}")]
+    #[error(
+        "the event type {event_type} in version {schema_version} is not known here: a newer version of Waybill wrote it, and only \
+         that one can read on"
+    )]
     Unknown { event_type: String, schema_version: i16 },
-    #[error("the payload of {event_type} can't be read: {source}")]
-    Payload { event_type: String, source: E },
+    #[error("the payload of {event_type} in version {schema_version} can't be read: {source}")]
+    Payload { event_type: String, schema_version: i16, source: E },
 }
 
-/// One aggregate's events: an enum of payload structs, each with its schema version.
+impl<E> DecodeError<E> {
+    pub(crate) fn payload(event_type: &str, schema_version: i16, source: E) -> Self {
+        DecodeError::Payload { event_type: event_type.to_owned(), schema_version, source }
+    }
+}
+
+/// One stream's events: an enum of payload structs, each with the version in which it is written, or in which it will be
+/// (`from the next release on`: it is read already, and must not be written while the last release may still run). After `reads`,
+/// what else may lie in the log: shapes that are written no more, or not yet. Each becomes what it means today (see `upcast`):
+///
+/// ```text
+/// Old 1: OldV1 => OldV2 => New,      From each into the next, and the last is one of the enum's
+/// Old 1: OldV1 => several,           From<OldV1> for Vec<the enum>
+/// Old 1: retired,                    nothing; it keeps its place in the stream and in the log
+/// ```
 macro_rules! events {
-    ($(#[$doc:meta])* $name:ident in $umbrella:ident { $($variant:ident = $version:literal),+ $(,)? }) => {
+    (
+        $(#[$doc:meta])* $name:ident in $umbrella:ident {
+            $($variant:ident = $version:literal $(from the $next:ident release on)?),+ $(,)?
+        }
+        $(reads { $($old:ident $old_version:literal: $shape:ident $(=> $to:ident)*),+ $(,)? })?
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq)]
         pub enum $name { $($variant($variant)),+ }
 
         impl $name {
-            /// Each type and the version in which it is written.
-            pub const TYPES: &'static [(&'static str, i16)] = &[$((stringify!($variant), $version)),+];
+            /// Each type in the version that belongs to its struct, and whether it is written by this release.
+            pub const TYPES: &'static [(&'static str, i16, bool)] = &[
+                $((stringify!($variant), $version, $crate::event::written!($($next)?))),+
+            ];
+            /// What is read besides.
+            pub const OTHERS: &'static [(&'static str, i16)] = &[$($((stringify!($old), $old_version)),+)?];
 
             pub fn event_type(&self) -> &'static str {
                 match self { $($name::$variant(_) => stringify!($variant)),+ }
@@ -94,15 +119,26 @@ macro_rules! events {
                 match self { $($name::$variant(_) => $version),+ }
             }
 
+            /// Every release that may be running can read it.
+            pub fn is_written(&self) -> bool {
+                match self { $($name::$variant(_) => $crate::event::written!($($next)?)),+ }
+            }
+
             pub(crate) fn decode<'de, D: serde::Deserializer<'de>>(
                 event_type: &str, schema_version: i16, payload: D,
-            ) -> Result<Self, $crate::event::DecodeError<D::Error>> {
-                match (event_type, schema_version) {
-                    $((stringify!($variant), $version) => serde::Deserialize::deserialize(payload)
-                        .map($name::$variant)
-                        .map_err(|source| $crate::event::DecodeError::Payload { event_type: event_type.to_owned(), source }),)+
-                    _ => Err($crate::event::DecodeError::Unknown { event_type: event_type.to_owned(), schema_version }),
-                }
+            ) -> Result<$crate::upcast::Decoded<Self>, $crate::event::DecodeError<D::Error>> {
+                use $crate::upcast::Decoded;
+                let decoded = match (event_type, schema_version) {
+                    $((stringify!($variant), $version) => {
+                        serde::Deserialize::deserialize(payload).map(|event| Decoded::One($name::$variant(event)))
+                    })+
+                    $($((stringify!($old), $old_version) => $crate::upcast::upcast!(payload, $shape $(=> $to)*),)+)?
+                    _ => {
+                        let event_type = event_type.to_owned();
+                        return Err($crate::event::DecodeError::Unknown { event_type, schema_version });
+                    }
+                };
+                decoded.map_err(|source| $crate::event::DecodeError::payload(event_type, schema_version, source))
             }
         }
 
@@ -115,8 +151,18 @@ macro_rules! events {
 
         $(impl From<$variant> for $name {
             fn from(payload: $variant) -> Self { $name::$variant(payload) }
-        }
-        impl From<$variant> for $crate::Event {
+        })+
+
+        $crate::event::in_umbrella!($umbrella, $name, $($variant)+);
+    };
+}
+pub(crate) use events;
+
+/// The way into `Event`; the examples of `upcast` stand alone.
+macro_rules! in_umbrella {
+    (Nothing, $name:ident, $($variant:ident)+) => {};
+    ($umbrella:ident, $name:ident, $($variant:ident)+) => {
+        $(impl From<$variant> for $crate::Event {
             fn from(payload: $variant) -> Self { $crate::Event::$umbrella(payload.into()) }
         })+
 
@@ -125,7 +171,17 @@ macro_rules! events {
         }
     };
 }
-pub(crate) use events;
+pub(crate) use in_umbrella;
+
+macro_rules! written {
+    () => {
+        true
+    };
+    (next) => {
+        false
+    };
+}
+pub(crate) use written;
 
 macro_rules! each {
     ($event:expr, $inner:ident => $body:expr) => {
@@ -151,6 +207,11 @@ impl Event {
         each!(self, event => event.schema_version())
     }
 
+    /// This release may write it: the one before can read it.
+    pub fn is_written(&self) -> bool {
+        each!(self, event => event.is_written())
+    }
+
     pub fn stream_kind(&self) -> StreamKind {
         match self {
             Event::Order(_) => StreamKind::Order,
@@ -163,25 +224,27 @@ impl Event {
         }
     }
 
-    /// Reads an event back from the kind of its stream, its type, its schema version and its payload.
+    /// Reads an event back from the kind of its stream, its type, its schema version and its payload. All that it becomes belongs
+    /// to the same stream.
     pub fn decode<'de, D: Deserializer<'de>>(
         kind: &str,
         event_type: &str,
         schema_version: i16,
         payload: D,
-    ) -> Result<Event, DecodeError<D::Error>> {
+    ) -> Result<Decoded, DecodeError<D::Error>> {
+        macro_rules! of {
+            ($events:ident) => {
+                $events::decode(event_type, schema_version, payload).map(Decoded::into_events)
+            };
+        }
         match StreamKind::from_name(kind) {
-            Some(StreamKind::Order) => OrderEvent::decode(event_type, schema_version, payload).map(Event::Order),
-            Some(StreamKind::Payment) => PaymentEvent::decode(event_type, schema_version, payload).map(Event::Payment),
-            Some(StreamKind::Shipment) => {
-                ShipmentEvent::decode(event_type, schema_version, payload).map(Event::Shipment)
-            }
-            Some(StreamKind::Saga) => SagaEvent::decode(event_type, schema_version, payload).map(Event::Saga),
-            Some(StreamKind::Stock) => StockEvent::decode(event_type, schema_version, payload).map(Event::Stock),
-            Some(StreamKind::Location) => {
-                LocationEvent::decode(event_type, schema_version, payload).map(Event::Location)
-            }
-            Some(StreamKind::Person) => PersonEvent::decode(event_type, schema_version, payload).map(Event::Person),
+            Some(StreamKind::Order) => of!(OrderEvent),
+            Some(StreamKind::Payment) => of!(PaymentEvent),
+            Some(StreamKind::Shipment) => of!(ShipmentEvent),
+            Some(StreamKind::Saga) => of!(SagaEvent),
+            Some(StreamKind::Stock) => of!(StockEvent),
+            Some(StreamKind::Location) => of!(LocationEvent),
+            Some(StreamKind::Person) => of!(PersonEvent),
             None => Err(DecodeError::Unknown { event_type: format!("{kind}/{event_type}"), schema_version }),
         }
     }

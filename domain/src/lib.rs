@@ -17,8 +17,10 @@ pub mod shipment;
 pub mod stock;
 #[cfg(test)]
 mod testing;
+pub mod upcast;
 
 pub use decider::{Decider, fold};
 pub use event::{DecodeError, Event, StreamKind};
 pub use ids::{FulfillmentId, LineId, LocationCode, OrderId, SagaId, Sku};
 pub use money::{Amount, Currency};
+pub use upcast::Decoded;

@@ -230,11 +230,14 @@ impl Given {
     pub(crate) async fn state(&self, order: OrderId) -> (String, Fulfillment) {
         let history = self.store.read_streams(order.0).await.unwrap();
         let shop = history[0].shop.clone();
-        let events = history.iter().map(|recorded| {
+        let mut state = Fulfillment::default();
+        for recorded in &history {
             Event::decode(&recorded.stream.kind, &recorded.event_type, recorded.schema_version, &*recorded.payload)
                 .unwrap()
-        });
-        (shop, Fulfillment::fold(&events.collect::<Vec<_>>()))
+                .iter()
+                .for_each(|event| state.evolve(event));
+        }
+        (shop, state)
     }
 
     /// Answers what the saga asks for now.

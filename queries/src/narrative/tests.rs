@@ -2,7 +2,7 @@
 use super::{actor_name, sentence, story};
 use crate::given::{Given, out_of_stock, placed};
 use domain::{
-    Event,
+    Decoded, Event,
     fulfillment::{Direction, Fulfillment, Reply, SagaPaused, Step, StepRetrying},
     shipment::{FulfillmentShipped, LineQuantity, Parcel},
 };
@@ -14,11 +14,10 @@ fn actor(kind: ActorKind, id: &str) -> Actor {
 
 async fn told(given: &Given, order: domain::OrderId) -> Vec<String> {
     let history: Vec<RecordedEvent> = given.store.read_streams(order.0).await.unwrap();
-    let decoded: Vec<Event> = history
-        .iter()
-        .map(|r| Event::decode(&r.stream.kind, &r.event_type, r.schema_version, &*r.payload).unwrap())
-        .collect();
-    story(history.iter().zip(&decoded)).into_iter().map(|entry| entry.sentence).collect()
+    let decode = |r: &RecordedEvent| Event::decode(&r.stream.kind, &r.event_type, r.schema_version, &*r.payload);
+    let decoded: Vec<Decoded> = history.iter().map(|recorded| decode(recorded).unwrap()).collect();
+    let told = history.iter().zip(&decoded).flat_map(|(r, events)| events.iter().map(move |event| (r, event)));
+    story(told).into_iter().map(|entry| entry.sentence).collect()
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use eventstore::{Position, RecordedEvent};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// An event and what it is in the domain.
+/// A recorded event and what it is in the domain today.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) recorded: RecordedEvent,
-    pub(crate) event: Event,
+    pub(crate) events: domain::Decoded,
 }
 
 impl Decoded {
@@ -25,18 +25,22 @@ impl Decoded {
     pub(crate) fn decode(recorded: RecordedEvent) -> Result<Decoded, ProjectionError> {
         let RecordedEvent { stream, event_type, schema_version, payload, position, .. } = &recorded;
         match Event::decode(&stream.kind, event_type, *schema_version, &**payload) {
-            Ok(event) => Ok(Decoded { event, recorded }),
-            Err(source) => Err(ProjectionError::Undecodable { position: *position, source }),
+            Ok(events) => Ok(Decoded { events, recorded }),
+            Err(source) => {
+                let (stream, version, position) = (stream.clone(), recorded.version, *position);
+                Err(ProjectionError::Undecodable { stream, version, position, source })
+            }
         }
     }
 
     /// The order whose history it belongs to, if any.
     pub(crate) fn order(&self) -> Option<Uuid> {
-        StreamKind::OF_ORDER.contains(&self.event.stream_kind()).then_some(self.recorded.stream.id)
+        let kind = StreamKind::from_name(&self.recorded.stream.kind)?;
+        StreamKind::OF_ORDER.contains(&kind).then_some(self.recorded.stream.id)
     }
 
     pub(crate) fn is_placement(&self) -> bool {
-        matches!(self.event, Event::Order(OrderEvent::OrderPlaced(_)))
+        self.events.iter().any(|event| matches!(event, Event::Order(OrderEvent::OrderPlaced(_))))
     }
 }
 
@@ -84,16 +88,24 @@ pub(crate) fn fold(
     let mut rows = Rows { timeline: Vec::with_capacity(events.len()), ..Rows::default() };
     let mut touched: Vec<(Uuid, Touched)> = Vec::new();
     let mut index: HashMap<Uuid, usize> = HashMap::new();
-    for decoded @ Decoded { recorded, event } in events {
+    for decoded @ Decoded { recorded, events } in events {
         let Some(order) = decoded.order() else {
-            rows.stock.add(&recorded.shop, event, &Default::default());
+            events.iter().for_each(|event| rows.stock.add(&recorded.shop, event, &Default::default()));
             continue;
         };
         let history = histories.get_mut(&order).ok_or(ProjectionError::Orphan { position: recorded.position })?;
-        let before = &history.fulfillment;
-        rows.timeline.push(TimelineRow::of(recorded, event, before));
-        rows.stock.add(&recorded.shop, event, before);
-        history.evolve(recorded, event);
+        let mut entry: Option<TimelineRow> = None;
+        for event in events {
+            let before = &history.fulfillment;
+            match &mut entry {
+                None => entry = Some(TimelineRow::of(recorded, event, before)),
+                Some(entry) => entry.and(recorded, event, before),
+            }
+            rows.stock.add(&recorded.shop, event, before);
+            history.take_in(recorded, event);
+        }
+        rows.timeline.extend(entry);
+        history.passed(recorded);
 
         let at = *index.entry(order).or_insert_with(|| {
             touched.push((order, Touched::default()));
@@ -101,8 +113,10 @@ pub(crate) fn fold(
         });
         if let Some((_, touched)) = touched.get_mut(at) {
             touched.placed |= decoded.is_placement();
-            touched.shipment |= matches!(event, Event::Shipment(_));
-            touched.released |= matches!(event, Event::Shipment(ShipmentEvent::FulfillmentReleased(_)));
+            for event in events {
+                touched.shipment |= matches!(event, Event::Shipment(_));
+                touched.released |= matches!(event, Event::Shipment(ShipmentEvent::FulfillmentReleased(_)));
+            }
         }
     }
     let mut changed = Vec::with_capacity(touched.len());

@@ -167,8 +167,8 @@ async fn read_history(store: &dyn EventStore, order: Uuid, upto: Position) -> Re
         if recorded.position > upto {
             break;
         }
-        let Decoded { recorded, event } = Decoded::decode(recorded)?;
-        history.evolve(&recorded, &event);
+        let Decoded { recorded, events } = Decoded::decode(recorded)?;
+        history.evolve(&recorded, &events);
     }
     Ok((order, history))
 }

@@ -1,12 +1,12 @@
 //! Why a projection stopped. It stays where it is and tries again: nothing is ever skipped.
 use domain::DecodeError;
-use eventstore::{FeedError, Position, ReadError};
+use eventstore::{FeedError, Position, ReadError, StreamId, Version};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum ProjectionError {
-    #[error("the event at position {position} can't be read: {source}")]
-    Undecodable { position: Position, source: DecodeError<serde_json::Error> },
+    #[error("the event at position {position}, version {} of stream {stream}, can't be read: {source}", .version.0)]
+    Undecodable { stream: StreamId, version: Version, position: Position, source: DecodeError<serde_json::Error> },
     #[error("the event at position {position} belongs to an order that was never placed")]
     Orphan { position: Position },
     #[error("the rows of the order at position {position} can't be written as JSON: {source}")]

@@ -3,7 +3,7 @@
 //! Pure: fed the same events in the same order it is the same, wherever a batch was cut.
 use chrono::{DateTime, Utc};
 use domain::{
-    Event, OrderId,
+    Event, OrderId, StreamKind,
     fulfillment::{Fulfillment, Step, WaitingOn},
     order::OrderEvent,
 };
@@ -46,13 +46,23 @@ impl History {
         }
     }
 
-    pub(crate) fn evolve(&mut self, recorded: &RecordedEvent, event: &Event) {
+    pub(crate) fn evolve(&mut self, recorded: &RecordedEvent, events: &[Event]) {
+        events.iter().for_each(|event| self.take_in(recorded, event));
+        self.passed(recorded);
+    }
+
+    /// One of what a recorded event is today.
+    pub(crate) fn take_in(&mut self, recorded: &RecordedEvent, event: &Event) {
         self.fulfillment.evolve(event);
-        if let Event::Order(_) = event {
-            self.version = recorded.version;
-        }
         if let Event::Order(OrderEvent::CustomerErased(_)) = event {
             self.customer_erased_at = Some(recorded.recorded_at);
+        }
+    }
+
+    /// After all that the recorded event is today, be it nothing: it has its place all the same.
+    pub(crate) fn passed(&mut self, recorded: &RecordedEvent) {
+        if recorded.stream.kind == StreamKind::Order.name() {
+            self.version = recorded.version;
         }
         if self.shop.is_empty() {
             self.shop.clone_from(&recorded.shop);

@@ -1,4 +1,4 @@
-//! The timeline's rows: each event of an order as a sentence.
+//! The timeline's rows: each recorded event of an order as a sentence.
 use crate::narrative;
 use chrono::{DateTime, Utc};
 use domain::{Event, fulfillment::Fulfillment};
@@ -29,5 +29,11 @@ impl TimelineRow {
             actor: narrative::actor_name(actor),
             actor_kind: narrative::actor_kind_name(actor.kind),
         }
+    }
+
+    /// The same recorded event is this one today, too.
+    pub(crate) fn and(&mut self, recorded: &RecordedEvent, event: &Event, before: &Fulfillment) {
+        self.summary.push_str("; ");
+        self.summary.push_str(&narrative::sentence(event, &recorded.metadata.actor, before));
     }
 }

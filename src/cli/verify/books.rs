@@ -64,8 +64,13 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn take(&mut self, recorded: &RecordedEvent, event: &Event) {
-        self.check_version(recorded, event);
+    /// Takes in a recorded event and what it is today.
+    pub(super) fn take(&mut self, recorded: &RecordedEvent, events: &[Event]) {
+        self.check_version(recorded);
+        events.iter().for_each(|event| self.enter(recorded, event));
+    }
+
+    fn enter(&mut self, recorded: &RecordedEvent, event: &Event) {
         let (id, shop) = (recorded.stream.id, recorded.shop.as_str());
         match event {
             Event::Order(event) => self.order(id, shop, event),
@@ -79,8 +84,8 @@ impl Books {
         }
     }
 
-    fn check_version(&mut self, recorded: &RecordedEvent, event: &Event) {
-        let kind = event.stream_kind();
+    fn check_version(&mut self, recorded: &RecordedEvent) {
+        let Some(kind) = domain::StreamKind::from_name(&recorded.stream.kind) else { return };
         let expected = match domain::StreamKind::OF_ORDER.iter().position(|of_order| *of_order == kind) {
             Some(index) => &mut self.orders.entry(recorded.stream.id).or_default().versions[index],
             None => self.stock_versions.entry((recorded.stream.id, kind.name())).or_default(),

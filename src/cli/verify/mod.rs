@@ -180,7 +180,7 @@ async fn read_range(
             }
             at = recorded.position;
             match commands::history::decode(recorded) {
-                Ok(event) => books.take(recorded, &event),
+                Ok(events) => books.take(recorded, &events),
                 Err(error) => books.faults.push(format!("store: {error}")),
             }
         }
