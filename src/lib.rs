@@ -1,4 +1,5 @@
 //! The parts of the `waybill` binary: composition, embedded servers, the command line.
+pub mod backup;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;

@@ -7,12 +7,14 @@ macro_rules! say {
     }};
 }
 
+pub mod backup;
 pub mod bench;
 pub mod client;
 pub mod doctor;
 pub mod import;
 pub mod keys;
 pub mod migrate;
+pub mod restore;
 pub mod simulate;
 pub mod trace;
 pub mod up;
@@ -54,6 +56,8 @@ enum Command {
     /// Says whether this set-up is sound, and if not what to do
     Doctor,
     Simulate(simulate::Simulate),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     /// Measures, on this machine, what is claimed of Waybill
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -87,6 +91,8 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Migrate => migrate::run(&settings).await,
         Command::Doctor => doctor::run(&settings).await,
         Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,
+        Command::Backup(backup) => backup::run(&settings, &backup).await,
+        Command::Restore(restore) => restore::run(&settings, &restore).await,
         Command::Bench(bench) => bench::run(&settings, &bench).await,
     }
 }

@@ -3,6 +3,7 @@ mod servers;
 
 use super::{CANNOT_RUN, fail};
 use crate::{
+    backup,
     config::Settings,
     embedded::{
         Launcher,
@@ -30,6 +31,7 @@ async fn up(settings: &Settings) -> Result<()> {
     let stop = lifecycle::stop_on_signal()?;
     // The folder first: a second `up` on it must touch nothing.
     let data_dir = DataDir::open(&settings.data_dir)?;
+    backup::refuse_half_restored(&data_dir)?;
     let health = Arc::new(Health::default());
     health.report("start", Part::Down { detail: "starting".to_owned() });
     let server = Server::bind(settings.http_addr, health::router(health.clone(), telemetry::init_metrics()?)).await?;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
 mod architecture;
+mod backup;
 mod bench;
 mod crash;
 mod embedded;

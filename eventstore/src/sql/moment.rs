@@ -22,7 +22,7 @@ pub struct Facts {
     /// Persons with a key, and persons erased.
     pub people: i64,
     pub erased: i64,
-    /// Which master keys wrap persons' keys.
+    /// The ids of the master keys that wrap what the vault holds.
     pub master_keys: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Takes the moment in a transaction of its own; the schema must be this release's or an older one since migration 12.
+    /// Takes the moment in a transaction of its own; the schema may be an older release's.
     pub async fn take(url: &str, log: Log) -> Result<Moment, sqlx::Error> {
         let mut connection = PgConnection::connect(url).await?;
         sqlx::raw_sql(
@@ -89,6 +89,15 @@ async fn facts(connection: &mut PgConnection, log: Log) -> Result<Facts, sqlx::E
     )
     .fetch_one(&mut *connection)
     .await?;
+    let mut master_keys = people.master_keys;
+    // Since migration 14; an older schema is backed up, too.
+    let secrets = sqlx::query_scalar!(r#"SELECT to_regclass('vault.secrets') IS NOT NULL AS "there!""#);
+    if secrets.fetch_one(&mut *connection).await? {
+        let more = sqlx::query_scalar!("SELECT DISTINCT master_key FROM vault.secrets").fetch_all(&mut *connection).await?;
+        master_keys.extend(more);
+        master_keys.sort();
+        master_keys.dedup();
+    }
     Ok(Facts {
         taken_at: server.now,
         server: server.version,
@@ -100,6 +109,6 @@ async fn facts(connection: &mut PgConnection, log: Log) -> Result<Facts, sqlx::E
         recorded_at: head.and_then(|head| head.recorded_at),
         people: people.people,
         erased: people.erased,
-        master_keys: people.master_keys,
+        master_keys,
     })
 }

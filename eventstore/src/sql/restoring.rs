@@ -11,8 +11,9 @@ use sqlx::{Connection, PgConnection, PgPool};
 const EPOCHS: i64 = 1 << 32;
 
 /// What stands in a database that is to take a backup.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Occupied {
+    pub server_major: u32,
     /// The backup of a restore that did not come to its end.
     pub mark: Option<String>,
     /// The last position of a log that is there.
@@ -27,8 +28,8 @@ pub struct Occupied {
 pub async fn occupied(url: &str) -> Result<Occupied, sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
     let mark = mark(&mut connection).await?;
-    let sessions = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "sessions!" FROM pg_stat_activity
+    let server = sqlx::query!(
+        r#"SELECT current_setting('server_version_num')::integer AS "number!", count(*) AS "sessions!" FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"#
     )
     .fetch_one(&mut connection)
@@ -46,7 +47,8 @@ pub async fn occupied(url: &str) -> Result<Occupied, sqlx::Error> {
     }
     connection.close().await?;
     let others = if found.ours || mark.is_some() { 0 } else { found.tables };
-    Ok(Occupied { mark, position: position.map(Position), others, sessions })
+    let server_major = u32::try_from(server.number / 10_000).unwrap_or_default();
+    Ok(Occupied { server_major, mark, position: position.map(Position), others, sessions: server.sessions })
 }
 
 /// Marks the database, then takes away what an earlier try, or a start that came to no events, left there.
@@ -72,22 +74,23 @@ DECLARE
 BEGIN
     DROP SCHEMA IF EXISTS read CASCADE;
     DROP SCHEMA IF EXISTS vault CASCADE;
-    FOR v_drop IN
+    -- Gathered first: a name is to be read while it is there.
+    FOREACH v_drop IN ARRAY ARRAY(
         SELECT format('DROP %s IF EXISTS %s CASCADE',
                       CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
                       c.oid::regclass)
           FROM pg_class c
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT c.relispartition
-           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('e', 'a', 'i'))
-    LOOP
-        EXECUTE v_drop;
-    END LOOP;
-    FOR v_drop IN
+           -- Not an extension's; and a column's own sequence goes with its table.
+           AND NOT EXISTS (
+                   SELECT FROM pg_depend d WHERE d.objid = c.oid AND (d.deptype = 'e' OR c.relkind = 'S' AND d.deptype IN ('a', 'i'))
+               )
+         UNION ALL
         SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure)
           FROM pg_proc p
          WHERE p.pronamespace = 'public'::regnamespace
            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-    LOOP
+    ) LOOP
         EXECUTE v_drop;
     END LOOP;
 END $$";

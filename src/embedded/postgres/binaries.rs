@@ -78,6 +78,17 @@ pub(super) fn on_this_machine(account: Option<Account>, made_by: Option<u32>) ->
 
 /// Every folder with a `postgres`, by its real path: a link's folder need not hold the rest of the installation.
 fn folders() -> BTreeSet<PathBuf> {
+    places()
+        .into_iter()
+        .filter_map(|folder| {
+            let program = folder.join("postgres").canonicalize().ok()?;
+            program.parent().map(Path::to_owned)
+        })
+        .collect()
+}
+
+/// Where programs of PostgreSQL lie by custom.
+pub(super) fn places() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     folders.extend(pg_config_bindir());
@@ -96,12 +107,6 @@ fn folders() -> BTreeSet<PathBuf> {
         );
     }
     folders
-        .into_iter()
-        .filter_map(|folder| {
-            let program = folder.join("postgres").canonicalize().ok()?;
-            program.parent().map(Path::to_owned)
-        })
-        .collect()
 }
 
 fn pg_config_bindir() -> Option<PathBuf> {
@@ -110,7 +115,7 @@ fn pg_config_bindir() -> Option<PathBuf> {
 }
 
 /// Asks a program for its version as the account that is to run it: proof that it can.
-fn major_of(program: &Path, account: Option<Account>) -> Option<u32> {
+pub(super) fn major_of(program: &Path, account: Option<Account>) -> Option<u32> {
     let mut command = Command::new(program);
     command.arg("--version").env("LC_ALL", "C").current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
     if let Some(account) = account {

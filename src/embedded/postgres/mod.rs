@@ -8,6 +8,9 @@ mod account;
 mod binaries;
 mod pinned;
 mod prepare;
+mod tools;
+
+pub use tools::{NoTools, Tools};
 
 use std::fs;
 use std::io;

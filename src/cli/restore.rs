@@ -1,0 +1,142 @@
+//! `waybill restore`: a backup into an empty database. A new incarnation begins, erasures are applied again, and only then may anybody use it.
+use super::{CANNOT_RUN, FAULTS, backup::keys_beside, backup::report, fail};
+use crate::{
+    backup::{
+        self, Programs, load,
+        sources::{self, Sources},
+    },
+    config::Settings,
+    embedded::{Launcher, data_dir::DataDir, postgres::Postgres},
+    wiring,
+};
+use anyhow::{Context, Result};
+use clap::Args;
+use eventstore::{
+    Incarnation, Log,
+    sql::lives::{self, After},
+};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+const ERASURES: &str = "erasures.jsonl";
+
+/// Puts a backup into an empty database: the one that `up` would start, or DATABASE_URL
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    /// The main backup
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// The backup of the persons' keys, made with it or later [default: beside, DIR.keys]
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// The keys are lost: everybody's personal data is given up
+    #[arg(long, conflicts_with = "keys")]
+    without_keys: bool,
+    /// Who was erased, to be erased again [default: DATA_DIR/erasures.jsonl]
+    #[arg(long, value_name = "FILE")]
+    erasures: Option<PathBuf>,
+}
+
+pub async fn run(settings: &Settings, restore: &Restore) -> ExitCode {
+    let began = Instant::now();
+    match prepare(settings, restore).await {
+        Ok(Ok(prepared)) => match prepared.restore(settings).await {
+            Ok(()) => {
+                say!("restored in {:.1} s", began.elapsed().as_secs_f64());
+                say!("next: `waybill up`; where Kafka holds what came after the backup, `waybill recover` settles it");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, CANNOT_RUN),
+        },
+        Ok(Err(faults)) => {
+            report(&faults);
+            ExitCode::from(FAULTS)
+        }
+        Err(error) => fail(&error, CANNOT_RUN),
+    }
+}
+
+/// All that is needed, checked; nothing is touched yet.
+struct Prepared {
+    data_dir: DataDir,
+    programs: Programs,
+    sources: Sources,
+    #[expect(dead_code, reason = "applied once erasures are on file")]
+    erasures: PathBuf,
+}
+
+async fn prepare(settings: &Settings, restore: &Restore) -> Result<Result<Prepared, Vec<String>>> {
+    let data_dir = DataDir::open(&settings.data_dir)?;
+    let programs = Programs::new(std::env::current_exe().context("the running program can't be found")?);
+    let keys = match (&restore.keys, restore.without_keys) {
+        (Some(keys), _) => Some(keys.clone()),
+        (None, true) => None,
+        (None, false) => Some(keys_beside(&restore.from)?),
+    };
+    let checked = sources::check(&programs, &restore.from, keys.as_deref(), None).await;
+    let mut faults = checked.as_ref().err().cloned().unwrap_or_default();
+    let erasures = match &restore.erasures {
+        Some(given) => {
+            if let Err(error) = std::fs::File::open(given) {
+                faults.push(format!("{} can't be read: {error}", given.display()));
+            }
+            given.clone()
+        }
+        None => data_dir.join(ERASURES),
+    };
+    Ok(match checked {
+        Ok(sources) if faults.is_empty() => Ok(Prepared { data_dir, programs, sources, erasures }),
+        _ => Err(faults),
+    })
+}
+
+impl Prepared {
+    async fn restore(&self, settings: &Settings) -> Result<()> {
+        match &settings.database_url {
+            Some(url) => self.into_database(url).await,
+            None => {
+                let exe = std::env::current_exe().context("the running program can't be found")?;
+                // What is made now is of no use to anybody until the restore is done.
+                let fresh = !self.data_dir.join("postgres").exists();
+                if fresh {
+                    self.mark()?;
+                }
+                let launcher = Launcher::new(exe, &self.data_dir);
+                let postgres =
+                    Postgres::start(&self.data_dir, &launcher).await.context("PostgreSQL can't be started")?;
+                let done = self.into_database(postgres.url()).await;
+                postgres.stop().await;
+                done
+            }
+        }
+    }
+
+    async fn into_database(&self, url: &str) -> Result<()> {
+        load::check_target(url, &self.sources).await?;
+        self.mark()?;
+        let main = &self.sources.main.manifest;
+        say!("restoring the backup {}", main.name());
+        load::load(&self.programs, url, &self.sources, &self.data_dir.folder("log")?).await?;
+        let pool = wiring::pool(url).await?;
+        let settled = self.settle(&pool, url).await;
+        pool.close().await;
+        settled?;
+        backup::unmark(&self.data_dir)
+    }
+
+    async fn settle(&self, pool: &sqlx::PgPool, url: &str) -> Result<()> {
+        let restored = load::settle(pool, url, &self.sources).await?;
+        say!("  {} events, {} persons' keys, {} persons erased", restored.events, restored.people, restored.erased);
+        if restored.lost > 0 {
+            say!("  the personal data of {} persons is lost with their keys", restored.lost);
+        }
+        let reason = format!("restored from the backup {}", self.sources.main.manifest.name());
+        let above = Incarnation(self.sources.main.manifest.incarnation + 1);
+        let life = lives::begin_incarnation(pool, Log::MAIN, After::Head, above, &reason).await?;
+        say!("  incarnation {} begins after position {}", life.incarnation.0, life.after);
+        load::open(pool).await
+    }
+
+    fn mark(&self) -> Result<()> {
+        backup::mark(&self.data_dir, &self.sources.main.manifest.name())
+    }
+}

@@ -1,0 +1,347 @@
+//! `waybill backup` and `restore` on real PostgreSQL: what is in which half, what is refused, what comes back. The whole way, under
+//! load and with Kafka, is `drill`.
+use crate::support::{
+    app::{EXE, text},
+    client::unique,
+};
+use eventstore::{
+    EventStore, Log, PgEventStore, Position, StreamId, Vault,
+    contract::given::{append, everything, payload, stream},
+    sql,
+    testing::{TestDatabase, TestPostgres},
+    vault::{PersonKeys, WrappedKey},
+};
+use flate2::read::GzDecoder;
+use sqlx::{Connection, PgConnection};
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::process::Command;
+use uuid::Uuid;
+
+const MASTER_KEY: &[u8; 32] = b"what opens the keys, and no more";
+const NAME: &str = "Grace Hopper, 1 Long Lane";
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A database with a log of a few events and persons, and a data folder with the master key.
+struct Site {
+    folder: TempDir,
+    database: TestDatabase,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_master_key(data_dir: &Path, key: &[u8]) {
+    fs::create_dir_all(data_dir).unwrap();
+    let path = data_dir.join("master.key");
+    fs::write(&path, hex(key)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+async fn open(database: &TestDatabase) -> Arc<PgEventStore> {
+    let store = PgEventStore::connect(database.pool().await, Log::MAIN, sql::Options::default()).await.unwrap();
+    Arc::new(store)
+}
+
+fn vault(store: &Arc<PgEventStore>) -> Vault {
+    Vault::new(MASTER_KEY, store.clone(), store.clone())
+}
+
+/// Appends an order of a person of this name; answers the order's stream and the person.
+async fn place(store: &Arc<PgEventStore>, reference: &str) -> (StreamId, Uuid) {
+    let (vault, order) = (vault(store), stream());
+    let person = vault.person("dev", reference).await.unwrap();
+    let entry = vault.seal(&person, order.id, NAME.as_bytes()).unwrap();
+    let mut placed = append().with(&order, 0, &["OrderPlaced"]).claiming(&unique("ref"), "holder").sealing(entry);
+    placed.streams[0].events[0].payload = payload(r#"{"marker": "a-payload-of-the-log"}"#);
+    store.append(placed).await.unwrap();
+    (order, person.id)
+}
+
+impl Site {
+    async fn with_orders(orders: usize) -> Site {
+        let site = Site::empty().await;
+        let store = open(&site.database).await;
+        for n in 0..orders {
+            place(&store, &format!("customer-{n}")).await;
+        }
+        store.pool().close().await;
+        site
+    }
+
+    async fn empty() -> Site {
+        let site =
+            Site { folder: tempfile::tempdir().unwrap(), database: TestPostgres::shared().await.database().await };
+        write_master_key(&site.data_dir(), MASTER_KEY);
+        site
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(EXE);
+        command.args(args).arg("--data-dir").arg(self.data_dir()).current_dir(self.folder.path()).kill_on_drop(true);
+        command.env("DATABASE_URL", self.database.url()).env_remove("WAYBILL_HTTP_ADDR").env_remove("KAFKA_BROKERS");
+        command
+    }
+
+    async fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().await.unwrap()
+    }
+
+    async fn done(&self, args: &[&str]) -> String {
+        let output = self.run(args).await;
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Backs up to `backup` and `backup.keys`.
+    async fn back_up(&self) -> (String, String) {
+        let main = self.path("backup").display().to_string();
+        self.done(&["backup", "--to", &main]).await;
+        (main.clone(), format!("{main}.keys"))
+    }
+}
+
+/// A command that must find faults: exit 1, each in a line.
+fn faults(output: &Output) -> Vec<String> {
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", text(&output.stderr));
+    said.lines().filter_map(|line| line.strip_prefix("FAULT  ")).map(str::to_owned).collect()
+}
+
+/// A command that could not run: exit 2, one line.
+fn refusal(output: &Output) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{}{said}", text(&output.stdout));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+/// All that a dump holds, unpacked.
+fn contents(folder: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(Path::new(folder).join("dump")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        match path.extension().is_some_and(|extension| extension == "gz") {
+            true => GzDecoder::new(bytes.as_slice()).read_to_end(&mut all).map(drop).unwrap(),
+            false => all.extend(bytes),
+        }
+    }
+    all
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+async fn wrapped_key(store: &Arc<PgEventStore>, person: Uuid) -> WrappedKey {
+    store.key_of(person).await.unwrap().expect("a key")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_backed_up_comes_back_whole_in_a_new_incarnation() {
+    let site = Site::with_orders(20).await;
+    let store = open(&site.database).await;
+    let (order, _) = place(&store, "grace").await;
+    let (_, erased) = place(&store, "erased").await;
+    vault(&store).erase(erased).await.unwrap();
+    store.take_leases(&[eventstore::Slot(3)], Uuid::now_v7(), WITHIN).await.unwrap();
+    let before = everything(store.as_ref()).await;
+    let (main, keys) = site.back_up().await;
+    site.done(&["backup", "--verify", &main]).await;
+
+    let target = Site::empty().await;
+    let said = target.done(&["restore", "--from", &main, "--keys", &keys]).await;
+    assert!(said.contains("22 events, 21 persons' keys, 1 persons erased"), "{said}");
+    let restored = open(&target.database).await;
+    let after = everything(restored.as_ref()).await;
+    assert_eq!(format!("{before:?}"), format!("{after:?}"), "every event is as it was");
+    assert_eq!(vault(&restored).open(order.id).await.unwrap().as_deref(), Some(NAME.as_bytes()));
+    assert_eq!(restored.key_of(erased).await.unwrap(), None);
+    let head = restored.head().await.unwrap();
+    assert_eq!((head.position, head.incarnation.0), (Position(22), 2));
+    // Whoever held the slot is gone, and what it was given counts no more.
+    let lease = restored.take_leases(&[eventstore::Slot(3)], Uuid::now_v7(), WITHIN).await.unwrap();
+    assert!(lease[0].epoch > 1_000_000, "{lease:?}");
+    let (next, _) = place(&restored, "grace").await;
+    assert_eq!(restored.read_streams(next.id).await.unwrap()[0].incarnation.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_is_in_the_main_backup_and_no_event_in_that_of_the_keys() {
+    let site = Site::with_orders(3).await;
+    let store = open(&site.database).await;
+    let (_, person) = place(&store, "grace").await;
+    let wrapped = hex(&wrapped_key(&store, person).await.wrapped);
+    let (main, keys) = site.back_up().await;
+    let (main, keys) = (contents(&main), contents(&keys));
+    assert!(holds(&keys, &wrapped), "the key is where it belongs");
+    assert!(!holds(&main, &wrapped), "a wrapped key is in the main backup");
+    assert!(holds(&main, "a-payload-of-the-log"));
+    assert!(!holds(&keys, "a-payload-of-the-log"), "an event is in the backup of the keys");
+    let master = hex(MASTER_KEY);
+    assert!(!holds(&main, &master) && !holds(&keys, &master), "the master key is in a backup");
+    assert!(!holds(&main, NAME) && !holds(&keys, NAME), "a person can be read in a backup");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_is_refused_with_all_its_faults_and_nothing_is_touched() {
+    let site = Site::with_orders(3).await;
+    let (main, keys) = site.back_up().await;
+    let mut files: Vec<_> =
+        fs::read_dir(Path::new(&main).join("dump")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some());
+    files.sort();
+    let mut bytes = fs::read(&files[0]).unwrap();
+    bytes[12] ^= 1;
+    fs::write(&files[0], bytes).unwrap();
+    let short = fs::read(&files[1]).unwrap();
+    fs::write(&files[1], &short[..short.len() - 1]).unwrap();
+    fs::remove_file(&files[2]).unwrap();
+    fs::write(Path::new(&keys).join("dump/more"), "x").unwrap();
+
+    let target = Site::empty().await;
+    for output in [
+        target.run(&["restore", "--from", &main, "--keys", &keys]).await,
+        target.run(&["backup", "--verify", &main]).await,
+    ] {
+        let faults = faults(&output);
+        assert_eq!(faults.len(), 4, "{faults:#?}");
+        for (what, path) in [("SHA-256", &files[0]), ("bytes", &files[1]), ("missing", &files[2])] {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(faults.iter().any(|fault| fault.contains(what) && fault.contains(name)), "{what}: {faults:#?}");
+        }
+        assert!(faults.iter().any(|fault| fault.contains("dump/more is not in the manifest")), "{faults:#?}");
+    }
+    fs::remove_file(Path::new(&main).join("manifest.json")).unwrap();
+    let faults = faults(&target.run(&["restore", "--from", &main, "--keys", &keys]).await);
+    assert!(faults[0].contains("is no backup"), "{faults:#?}");
+    target.done(&["migrate"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_holds_a_log_or_is_in_use_is_refused() {
+    let site = Site::with_orders(2).await;
+    let (main, keys) = site.back_up().await;
+    let restore = ["restore", "--from", &main, "--keys", &keys];
+    let refused = refusal(&site.run(&restore).await);
+    assert!(refused.contains("events up to position 2"), "{refused}");
+
+    let target = Site::empty().await;
+    let mut connection = PgConnection::connect(target.database.url()).await.unwrap();
+    let refused = refusal(&target.run(&restore).await);
+    assert!(refused.contains("1 others are connected"), "{refused}");
+    sqlx::raw_sql("DROP TABLE _sqlx_migrations").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let refused = refusal(&target.run(&restore).await);
+    assert!(refused.contains("not Waybill's"), "{refused}");
+    // Nothing was marked: whoever uses it goes on.
+    assert!(!target.data_dir().join("restoring").exists());
+}
+
+/// Waits until a file or folder is there.
+async fn until_there(path: &Path) {
+    let since = Instant::now();
+    while !path.exists() {
+        assert!(since.elapsed() < WITHIN, "{} does not come", path.display());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_cut_short_leaves_no_half_and_the_next_one_is_whole() {
+    let site = Site::with_orders(3).await;
+    // Who holds this lets no dump get on.
+    let mut holder = PgConnection::connect(site.database.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE shops IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    let main = site.path("backup");
+    for signal in ["-TERM", "-KILL"] {
+        let mut backup = site.command(&["backup", "--to", main.to_str().unwrap()]).spawn().unwrap();
+        until_there(&site.path(".backup.unfinished/pg_dump.pid")).await;
+        let pid = backup.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let ended = tokio::time::timeout(WITHIN, backup.wait()).await.unwrap().unwrap();
+        assert!(!ended.success());
+        assert!(!main.exists() && !site.path("backup.keys").exists());
+        if signal == "-TERM" {
+            assert!(!site.path(".backup.unfinished").exists(), "what is half is taken away");
+        }
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    // The supervisor of the one that was killed ends its dump first.
+    let since = Instant::now();
+    while site.path(".backup.unfinished/pg_dump.pid").exists() && since.elapsed() < WITHIN {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (main, _) = site.back_up().await;
+    site.done(&["backup", "--verify", &main]).await;
+    assert!(!site.path(".backup.unfinished").exists());
+    let again = refusal(&site.run(&["backup", "--to", &main]).await);
+    assert!(again.contains("there already"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_not_the_main_backup_s_are_found_out_and_the_restore_is_run_again() {
+    let (site, other) = (Site::with_orders(3).await, Site::with_orders(5).await);
+    let (main, keys) = site.back_up().await;
+    let (_, strange) = other.back_up().await;
+    let target = Site::empty().await;
+    let refused = refusal(&target.run(&["restore", "--from", &main, "--keys", &strange]).await);
+    assert!(refused.contains("3 persons' keys are not in the backup of the keys"), "{refused}");
+
+    // Half restored, it serves nobody.
+    let refused = refusal(&target.run(&["migrate"]).await);
+    assert!(refused.contains("is being restored"), "{refused}");
+    let refused = refusal(&target.run(&["up", "--http-addr", "127.0.0.1:0"]).await);
+    assert!(refused.contains("run `waybill restore` again"), "{refused}");
+    let refused = refusal(&target.run(&["backup", "--to", target.path("x").to_str().unwrap()]).await);
+    assert!(refused.contains("being restored"), "{refused}");
+
+    target.done(&["restore", "--from", &main, "--keys", &keys]).await;
+    target.done(&["migrate"]).await;
+    assert_eq!(everything(open(&target.database).await.as_ref()).await.len(), 3);
+    // Older keys than the main backup are seen before anything is touched.
+    let older = faults(&Site::empty().await.run(&["restore", "--from", &main, "--keys", &older_keys().await]).await);
+    assert!(older[0].contains("older than the main backup"), "{older:#?}");
+}
+
+/// Of a log with fewer events than any other here.
+async fn older_keys() -> String {
+    let site = Site::with_orders(1).await;
+    let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("older.keys")).display().to_string();
+    site.done(&["backup", "--keys-only", "--keys", &keys]).await;
+    keys
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_keys_all_comes_back_but_the_persons() {
+    let site = Site::with_orders(3).await;
+    let (main, keys) = site.back_up().await;
+    fs::remove_dir_all(&keys).unwrap();
+    let target = Site::empty().await;
+    let missing = faults(&target.run(&["restore", "--from", &main]).await);
+    assert!(missing[0].contains("is no backup"), "{missing:#?}");
+    let said = target.done(&["restore", "--from", &main, "--without-keys"]).await;
+    assert!(said.contains("the personal data of 3 persons is lost"), "{said}");
+    let store = open(&target.database).await;
+    let events = everything(store.as_ref()).await;
+    assert_eq!(vault(&store).open(events[0].stream.id).await.unwrap(), None);
+    place(&store, "customer-0").await;
+}
