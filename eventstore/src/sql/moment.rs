@@ -93,7 +93,8 @@ async fn facts(connection: &mut PgConnection, log: Log) -> Result<Facts, sqlx::E
     // Since migration 14; an older schema is backed up, too.
     let secrets = sqlx::query_scalar!(r#"SELECT to_regclass('vault.secrets') IS NOT NULL AS "there!""#);
     if secrets.fetch_one(&mut *connection).await? {
-        let more = sqlx::query_scalar!("SELECT DISTINCT master_key FROM vault.secrets").fetch_all(&mut *connection).await?;
+        let more =
+            sqlx::query_scalar!("SELECT DISTINCT master_key FROM vault.secrets").fetch_all(&mut *connection).await?;
         master_keys.extend(more);
         master_keys.sort();
         master_keys.dedup();
