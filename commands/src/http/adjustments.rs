@@ -14,13 +14,14 @@ use axum::{
     response::Response,
 };
 use domain::stock::StockAdjusted;
-use eventstore::Claim;
+use eventstore::{Claim, Lifetime};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// Correct what is on a shelf.
 ///
 /// `delta` is what was found (positive) or is missing (negative). What is reserved can't be taken away so far: 409 `not_allowed`.
+/// `ref` is unique for ever: under another key, or once its key is forgotten, it answers 409 with `same_body`.
 #[utoipa::path(post, path = "/v1/stock/adjustments", tag = "stock", operation_id = "adjustStock",
     request_body = super::schema::Adjustment,
     params(super::schema::ShopQuery, super::schema::WaybillSource),
@@ -40,7 +41,12 @@ pub(super) async fn adjust(State(app): State<Arc<App>>, request: Request) -> Res
     let stock::Adjustment { reference: adjustment_ref, location, sku, delta, reason } = adjustment;
 
     let key = Claim { holder: adjustment_ref.clone(), ..call.claim(&app, &shop.id, key, &json) };
-    let reference = Claim { scope: format!("adjustment_ref:{}", shop.id), key: adjustment_ref.clone(), ..key.clone() };
+    let reference = Claim {
+        scope: format!("adjustment_ref:{}", shop.id),
+        key: adjustment_ref.clone(),
+        lifetime: Lifetime::Forever,
+        ..key.clone()
+    };
     let guard = match app.in_flight.turn(&app, &key).await? {
         Turn::First(guard) => Some(guard),
         Turn::Repeat(_) => None,

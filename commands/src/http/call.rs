@@ -40,6 +40,7 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// Names the route in scopes of idempotency keys.
     pub(crate) route: &'static str,
+    key_lifetime: Lifetime,
     path: String,
     trace_id: String,
 }
@@ -93,6 +94,7 @@ impl Call {
             query: Query::of(&parts.uri),
             headers: parts.headers,
             route: operation.name,
+            key_lifetime: operation.key_lifetime(),
             path: parts.uri.path().to_owned(),
             trace_id,
         };
@@ -129,7 +131,7 @@ impl Call {
             key,
             holder: String::new(),
             fingerprint: Some(app.vault.fingerprint(&canonical)),
-            lifetime: Lifetime::Forever,
+            lifetime: self.key_lifetime,
         }
     }
 

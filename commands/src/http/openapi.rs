@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use eventstore::Lifetime;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::LazyLock};
 use utoipa::OpenApi;
@@ -140,8 +141,16 @@ fn complete(described: &mut Value, operation: &Operation) {
     let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     let is_command = operation.method == Method::POST;
     if is_command && let Value::Array(parameters) = &mut described["parameters"] {
-        parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "required": true,
-            "description": "Bare, or quoted as RFC 8941 has it. The same key and the same body are the same request, however often it is sent. Its scope is shop and route.",
+        let lives = match operation.key_lifetime() {
+            Lifetime::Forever => "as long as the order",
+            Lifetime::Day => "for 24 hours at least, 48 at most",
+        };
+        let description = format!(
+            "Bare, or quoted as RFC 8941 has it. The same key and the same body are the same request, however often it is sent. \
+             Its scope is shop and route. It is remembered {lives}."
+        );
+        parameters
+            .push(json!({ "name": "Idempotency-Key", "in": "header", "required": true, "description": description,
             "schema": { "type": "string", "minLength": 1, "maxLength": 255 } }));
     }
     if let Value::Object(responses) = &mut described["responses"] {

@@ -1,7 +1,7 @@
 //! The table of routes: who may call each, and what can go wrong there. Authentication, routing, metrics and OpenAPI all read it.
 use super::problem::Code;
 use axum::http::Method;
-use eventstore::Role;
+use eventstore::{Lifetime, Role};
 
 #[derive(Debug)]
 pub(crate) struct Operation {
@@ -50,6 +50,16 @@ operations! {
 }
 
 impl Operation {
+    /// How long the keys of its requests are remembered. For a day where the same request again, later than that, does no harm: it finds
+    /// done what it asks for, or its ref taken, or is refused. An order's key lives as long as the order; and so do those of staff's
+    /// reports, since "two of line 1 were picked" said twice would count twice.
+    pub(crate) fn key_lifetime(&self) -> Lifetime {
+        match self.name {
+            "orders" | "pick" | "pack" | "ship" => Lifetime::Forever,
+            _ => Lifetime::Day,
+        }
+    }
+
     pub(crate) fn codes(&self) -> impl Iterator<Item = Code> {
         let has_body = self.method != Method::GET;
         let is_command = self.method == Method::POST;

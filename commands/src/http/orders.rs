@@ -30,7 +30,7 @@ use axum::{
 };
 use domain::{Decider, Event, OrderId, StreamKind, order::Command, order::Order};
 use eventstore::{
-    AppendError, Claim, Position, Refusal, Shop, Source, TakenClaim, TimerChange, append::MAX_PAYLOAD_BYTES,
+    AppendError, Claim, Lifetime, Position, Refusal, Shop, Source, TakenClaim, TimerChange, append::MAX_PAYLOAD_BYTES,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -79,7 +79,12 @@ pub(super) async fn place(State(app): State<Arc<App>>, request: Request) -> Resu
     let idempotency = Claim { holder: order.to_string(), ..call.claim(&app, &shop.id, key, &json) };
     let order_ref = placement.placed.order_ref.clone();
     let asked = Asked {
-        reference: Claim { scope: order_ref_scope(&shop.id), key: order_ref.clone(), ..idempotency.clone() },
+        reference: Claim {
+            scope: order_ref_scope(&shop.id),
+            key: order_ref.clone(),
+            lifetime: Lifetime::Forever,
+            ..idempotency.clone()
+        },
         idempotency,
         wait: prefer::wait(&call.headers),
         shop,

@@ -15,7 +15,7 @@ use axum::{
     response::Response,
 };
 use domain::stock::StockReceived;
-use eventstore::Claim;
+use eventstore::{Claim, Lifetime};
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -44,7 +44,8 @@ pub(super) fn recorded(reference: &str, recorded: Recorded) -> Result<Response, 
 
 /// Record goods that came in.
 ///
-/// `ref` is unique for ever: the same receipt again is harmless, however much later; under another key it answers 409 with `same_body`.
+/// `ref` is unique for ever: the same receipt again is harmless, however much later; under another key, or once its key is forgotten, it
+/// answers 409 with `same_body`.
 #[utoipa::path(post, path = "/v1/stock/receipts", tag = "stock", operation_id = "receiveStock",
     request_body = super::schema::Receipt,
     params(super::schema::ShopQuery, super::schema::WaybillSource),
@@ -63,7 +64,12 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request) -> Re
     let ((receipt, shop), key) = faults.into_result(receipt.zip(shop).zip(key)).map_err(Problem::invalid)?;
 
     let key = Claim { holder: receipt.reference.clone(), ..call.claim(&app, &shop.id, key, &json) };
-    let reference = Claim { scope: format!("receipt_ref:{}", shop.id), key: receipt.reference.clone(), ..key.clone() };
+    let reference = Claim {
+        scope: format!("receipt_ref:{}", shop.id),
+        key: receipt.reference.clone(),
+        lifetime: Lifetime::Forever,
+        ..key.clone()
+    };
     // A repeat that waited finds by itself what the first has left.
     let guard = match app.in_flight.turn(&app, &key).await? {
         Turn::First(guard) => Some(guard),
