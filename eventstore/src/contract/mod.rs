@@ -6,6 +6,7 @@ pub mod balances;
 pub mod checkpoints;
 pub mod claims;
 pub mod directory;
+pub mod expected;
 pub mod feed;
 pub mod given;
 pub mod lives;
@@ -30,6 +31,9 @@ macro_rules! store_contract {
             streams: the_same_command_again_answers_what_was_written_first,
             streams: a_command_that_was_written_elsewhere_is_a_conflict_all_the_same,
             streams: two_thousand_streams_fit_into_one_append,
+            expected: no_stream_is_taken_where_there_is_none_and_is_a_conflict_where_there_is,
+            expected: streams_that_are_only_read_must_be_as_expected_though_no_event_is_written,
+            expected: of_several_things_in_its_way_an_append_hears_the_first_in_a_set_order,
             claims: a_claim_is_taken_once_and_says_who_holds_it,
             claims: a_refused_append_takes_no_claim,
             claims: of_a_hundred_at_once_one_gets_the_claim,

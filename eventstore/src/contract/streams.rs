@@ -1,6 +1,6 @@
 //! Appends, streams and versions.
 use super::given::{append, assert_whole, event, everything, payload, stream};
-use crate::append::{MAX_EVENTS_PER_APPEND, MAX_PAYLOAD_BYTES};
+use crate::append::{MAX_APPEND_BYTES, MAX_EVENTS_PER_APPEND, MAX_PAYLOAD_BYTES};
 use crate::{Append, AppendError, EventStore, Expected, Position, Slot, StreamAppend, StreamId, Version, slot_of};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -93,6 +93,13 @@ pub async fn what_is_malformed_is_refused_and_writes_nothing(store: Arc<impl Eve
         ("a stream twice", append().with(&order, 0, &["a"]).with(&order, 0, &["b"])),
         ("a negative version", append().with(&order, -1, &["a"])),
         ("a type without a name", append().with(&order, 0, &[""])),
+        ("too many bytes", {
+            let mut given = append().with(&order, 0, &["a"; MAX_APPEND_BYTES / MAX_PAYLOAD_BYTES + 1]);
+            for event in &mut given.streams[0].events {
+                event.payload = payload(&format!("\"{}\"", "x".repeat(MAX_PAYLOAD_BYTES - 2)));
+            }
+            given
+        }),
         ("too many events", append().with(&order, 0, &vec!["a"; MAX_EVENTS_PER_APPEND + 1])),
         ("U+0000 in a key", append().with(&order, 0, &["a"]).claiming("a\0", "x")),
         ("a claim twice", append().with(&order, 0, &["a"]).claiming("a", "x").claiming("a", "y")),

@@ -4,11 +4,13 @@ eventstore::store_contract!(store());
 
 mod claim_days;
 mod faults;
-mod lives;
 mod instances;
+mod lives;
 mod long_transactions;
+mod model;
 mod order;
 mod processes;
+mod refusals;
 mod support;
 
 use support::{store, store_on};
