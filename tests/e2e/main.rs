@@ -5,6 +5,7 @@ mod architecture;
 mod backup;
 mod bench;
 mod crash;
+mod drill;
 mod embedded;
 mod import;
 mod participants;
