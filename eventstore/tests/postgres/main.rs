@@ -4,6 +4,7 @@ eventstore::store_contract!(store());
 
 mod claim_days;
 mod faults;
+mod indexes;
 mod instances;
 mod lives;
 mod long_transactions;
