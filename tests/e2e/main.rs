@@ -10,6 +10,7 @@ mod embedded;
 mod import;
 mod participants;
 mod place_order;
+mod repeats;
 mod start;
 mod support;
 mod warehouse;
