@@ -43,7 +43,7 @@ pub async fn verify_chain(
     let deadline = Instant::now() + catch_up;
     // The stand-in may hold nothing at all: it began at a head that has not moved since.
     while kafka.start == Start::Beginning && Instant::now() < deadline {
-        match mirror::reached(kafka, store.log()).await {
+        match mirror::reached(kafka, store).await {
             Ok(reached) if reached >= upto => break,
             Ok(_) => {}
             // Kafka may be coming up as well, or its partitions may be changing hands.

@@ -50,6 +50,28 @@ impl Lives {
         Lives { lives: vec![life], abandoned: Vec::new() }
     }
 
+    /// As another copy of the log tells of those after the first: when and why they began isn't known.
+    pub fn told(later: impl IntoIterator<Item = (Incarnation, Position)>) -> Lives {
+        let mut told = Lives::first();
+        told.lives.extend(later.into_iter().map(|(incarnation, after)| Life {
+            incarnation,
+            after,
+            began_at: DateTime::UNIX_EPOCH,
+            reason: String::new(),
+        }));
+        told.lives.sort_by_key(|life| life.incarnation);
+        told
+    }
+
+    /// As they were if another life began.
+    #[must_use]
+    pub fn with(&self, life: Life) -> Lives {
+        let mut lives = self.clone();
+        lives.lives.push(life);
+        lives.lives.sort_by_key(|life| life.incarnation);
+        lives
+    }
+
     pub fn all(&self) -> &[Life] {
         &self.lives
     }

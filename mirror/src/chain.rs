@@ -3,12 +3,15 @@
 //! A transaction covers one unbroken range of positions over both topics; so the highest committed position is how far the
 //! mirror has come, and nothing else needs to be remembered anywhere. One exception: while a lost topic is filled again beside
 //! one that is whole, its records say so (`waybill-refill`), and an interrupted refill goes on where it stopped.
+//!
+//! A log that was restored goes on as another life of its own, after the position that it shares with the one before. What Kafka holds of the
+//! earlier life beyond that stays there; once somebody has settled it (`recover`), the new life's records follow it.
 use crate::{
-    MirrorError, Routing, Start, Topic,
+    MirrorError, Place, Routing, Start, Topic,
     topics::{Lane, METADATA_TIMEOUT, Quiet},
     wire::{self, Decoded},
 };
-use eventstore::{Incarnation, LogHead, Position};
+use eventstore::{Incarnation, Lives, Position, RecordedEvent};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -106,17 +109,22 @@ fn topic_tails(
 /// Why a relay must not write: someone has to look. Nothing is overwritten.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Halt {
-    #[error("Kafka is ahead of the store: it holds position {kafka}, the store's head is {store}")]
+    #[error("Kafka is ahead of the store: it holds position {kafka}, the store's head is {store}; {RECOVER}")]
     Ahead { kafka: Position, store: Position },
-    #[error("Kafka holds incarnation {}, the store is at {}", .kafka.0, .store.0)]
+    #[error("Kafka holds incarnation {}, the store is at {}: an older state than Kafka has seen; {RECOVER}", .kafka.0, .store.0)]
     OtherIncarnation { kafka: Incarnation, store: Incarnation },
-    #[error("Kafka holds another event at position {position} than the store")]
+    #[error("Kafka holds another event at position {position} than the store; {RECOVER}")]
     Diverged { position: Position },
+    /// The store was restored, and what it lost by that was not looked at yet.
+    #[error("Kafka holds positions {shared} to {kafka} of incarnation {}, which the restored store has lost; {RECOVER}", .incarnation.0, shared = .shared.0 + 1)]
+    Unsettled { incarnation: Incarnation, shared: Position, kafka: Position },
     #[error("partitions of {topic} were added after it was written to; keys would change places")]
     PartitionsChanged { topic: String },
     #[error("all of {topic} was trimmed away, so how far it had come can't be known")]
     Trimmed { topic: String },
 }
+
+const RECOVER: &str = "`waybill recover` says what is lost and settles it";
 
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,41 +135,42 @@ pub struct Resume {
     pub complete: [Position; 2],
     /// A topic being filled again is not whole before it has passed this position.
     pub refill: [Option<Position>; 2],
-    /// The last position of each lane.
-    pub prev: Vec<Position>,
+    /// The last record of each lane, whichever life wrote it.
+    pub prev: Vec<Place>,
 }
 
 /// Decides from the tails where the relay goes on, or why it must not.
-pub fn plan(tails: &[Tail], routing: &Routing, head: LogHead, start: Start) -> Result<Resume, Halt> {
+pub fn plan(tails: &[Tail], routing: &Routing, head: Position, lives: &Lives, start: Start) -> Result<Resume, Halt> {
     for (lane, topic, _) in routing.lanes() {
         if let Some(last) = &tails[lane.0].last {
-            check_tail(last, lane, routing, topic, head)?;
+            check_tail(last, lane, routing, topic, head, lives)?;
         }
     }
     let latest = |topic: Topic| {
         routing
             .lanes()
             .filter(|(_, of, _)| *of == topic)
-            .filter_map(|(lane, ..)| tails[lane.0].last.as_ref())
-            .max_by_key(|last| last.event.position)
+            .filter_map(|(lane, ..)| tails[lane.0].last.as_ref().map(|last| (kept_upto(last, lives), last)))
+            .max_by_key(|(kept, _)| *kept)
     };
-    let reached = Topic::ALL.into_iter().filter_map(|topic| latest(topic).map(|last| last.event.position)).max();
+    let reached = Topic::ALL.into_iter().filter_map(|topic| latest(topic).map(|(kept, _)| kept)).max();
     let whole = match (reached, start) {
         (Some(reached), _) => reached,
-        (None, Start::AtHead) => head.position,
+        (None, Start::AtHead) => head,
         (None, Start::Beginning) => Position::ZERO,
     };
     let mut resume = Resume {
         after: Position::ZERO,
         complete: [whole; 2],
         refill: [None; 2],
-        prev: tails.iter().map(|tail| tail.last.as_ref().map_or(Position::ZERO, |last| last.event.position)).collect(),
+        prev: tails.iter().map(|tail| tail.last.as_ref().map_or(Place::START, Decoded::place)).collect(),
     };
     for topic in Topic::ALL {
-        let interrupted = latest(topic).filter(|last| last.refill.is_some_and(|until| until > last.event.position));
+        let interrupted =
+            latest(topic).filter(|(_, last)| last.refill.is_some_and(|until| until > last.event.position));
         let trimmed = routing.lanes().any(|(lane, of, _)| of == topic && tails[lane.0].low > 0);
         let complete = match (latest(topic), interrupted) {
-            (_, Some(last)) => last.event.position,
+            (_, Some((kept, _))) => kept,
             (Some(_), None) => whole,
             (None, None) if trimmed && reached.is_none() => {
                 return Err(Halt::Trimmed { topic: routing.name(topic).to_owned() });
@@ -176,23 +185,67 @@ pub fn plan(tails: &[Tail], routing: &Routing, head: LogHead, start: Start) -> R
     Ok(resume)
 }
 
-fn check_tail(last: &Decoded, lane: Lane, routing: &Routing, topic: Topic, head: LogHead) -> Result<(), Halt> {
-    let event = &last.event;
-    if event.incarnation != head.incarnation {
-        return Err(Halt::OtherIncarnation { kafka: event.incarnation, store: head.incarnation });
+fn check_tail(
+    last: &Decoded,
+    lane: Lane,
+    routing: &Routing,
+    topic: Topic,
+    head: Position,
+    lives: &Lives,
+) -> Result<(), Halt> {
+    let Place { incarnation, position } = last.place();
+    if incarnation > lives.current() {
+        return Err(Halt::OtherIncarnation { kafka: incarnation, store: lives.current() });
     }
-    if event.position > head.position {
-        return Err(Halt::Ahead { kafka: event.position, store: head.position });
+    if last.place().is_abandoned(lives) {
+        if !lives.has_settled(incarnation, position) {
+            let shared = kept_upto(last, lives);
+            return Err(Halt::Unsettled { incarnation, shared, kafka: position });
+        }
+    } else if lives.get(incarnation).is_some_and(|life| life.after != last.begun_after()) {
+        // Another life under the same number: of two copies that were restored from one backup.
+        return Err(Halt::Diverged { position });
+    } else if position > head {
+        return Err(Halt::Ahead { kafka: position, store: head });
     }
-    if routing.lane(event) != lane {
+    if routing.lane(&last.event) != lane {
         return Err(Halt::PartitionsChanged { topic: routing.name(topic).to_owned() });
     }
     Ok(())
 }
 
-/// The record that says how far the mirror has come.
-pub(crate) fn latest(tails: &[Tail]) -> Option<&Decoded> {
-    tails.iter().filter_map(|tail| tail.last.as_ref()).max_by_key(|last| last.event.position)
+/// Whether a record is the store's event of that position, and not another copy's.
+pub(crate) fn is_same(mirrored: &RecordedEvent, stored: &RecordedEvent) -> bool {
+    stored.position == mirrored.position
+        && stored.stream == mirrored.stream
+        && stored.version == mirrored.version
+        && stored.payload.get() == mirrored.payload.get()
+        && stored.metadata.command_id == mirrored.metadata.command_id
+}
+
+/// Up to where Kafka holds what the store has, as this record shows: what its life shared with the current one lies before it.
+fn kept_upto(last: &Decoded, lives: &Lives) -> Position {
+    let Place { incarnation, position } = last.place();
+    // Of a life that this store never lived, only what came before it can be shared.
+    let own = if lives.get(incarnation).is_some() { position } else { last.begun_after() };
+    lives.end_of(incarnation).map_or(own, |end| own.min(end))
+}
+
+/// The record that says how far the mirror has come with what the store still has.
+pub(crate) fn latest<'a>(tails: &'a [Tail], lives: &Lives) -> Option<&'a Decoded> {
+    let lasts = tails.iter().filter_map(|tail| tail.last.as_ref());
+    lasts.filter(|last| !last.place().is_abandoned(lives)).max_by_key(|last| last.event.position)
+}
+
+/// The lives that the latest record tells of.
+pub(crate) fn known_lives(tails: &[Tail]) -> Option<Lives> {
+    let latest = tails.iter().filter_map(|tail| tail.last.as_ref()).max_by_key(|last| last.place())?;
+    Some(latest.known_lives())
+}
+
+/// Up to where Kafka holds what the store still has.
+pub(crate) fn reached(tails: &[Tail], lives: &Lives) -> Position {
+    tails.iter().filter_map(|tail| tail.last.as_ref()).map(|last| kept_upto(last, lives)).max().unwrap_or_default()
 }
 
 #[cfg(test)]

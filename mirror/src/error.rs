@@ -16,6 +16,9 @@ pub enum MirrorError {
     /// A topic isn't the one that we knew: it was made anew, or its partitions changed.
     #[error("topic {topic} is not the one it was: {what}")]
     TopicChanged { topic: String, what: String },
+    /// The log has begun a new life meanwhile: look again before anything is written.
+    #[error("the log has begun incarnation {}", .incarnation.0)]
+    NewLife { incarnation: eventstore::Incarnation },
     /// The topics of this log aren't there (yet).
     #[error("this log isn't in Kafka yet")]
     NotMirrored,
@@ -25,6 +28,9 @@ pub enum MirrorError {
     Record { topic: String, partition: i32, offset: i64, error: WireError },
     #[error("the event store: {0}")]
     Store(#[from] eventstore::ReadError),
+    /// What is lost can't be read, or can't be written down.
+    #[error("what is lost can't be told: {0}")]
+    Report(String),
     /// A thread of ours ended early.
     #[error("a task of the mirror ended early: {0}")]
     Task(String),

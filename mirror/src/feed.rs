@@ -5,14 +5,17 @@
 //! their caller's checkpoint says: committed offsets are neither written nor read. Both read uncommitted records, since
 //! whatever is in Kafka is committed in the store; what a later attempt writes again is dropped by its position. Each record
 //! must name the one before it: a broken chain is an error, not an event less.
+//!
+//! Where a new life of the log has begun, the records tell after which position: what an earlier life wrote beyond that is passed over.
+//! Whoever was told of it already hears of an error until it begins again from a place that counts.
 use crate::{
-    KafkaConfig, MirrorError, Routing,
+    KafkaConfig, MirrorError, Place, Routing, chain,
     lanes::{self, Lanes, Next, Read},
     seek,
     topics::{self, Lane, Quiet, Rebalance, blocking},
 };
 use async_trait::async_trait;
-use eventstore::{EventFeed, FeedError, Incarnation, Log, Position, RecordedEvent};
+use eventstore::{EventFeed, FeedError, Lives, Log, Position, RecordedEvent};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::{
     collections::BTreeSet,
@@ -38,12 +41,13 @@ pub struct KafkaFeed {
     /// `None`: all partitions.
     group: Option<String>,
     /// Where a lane begins that wasn't read before.
-    start: Position,
-    /// The last position answered; for a whole feed all before it was, too.
-    after: Position,
-    /// The last position of each lane that was answered. Kept over breaks.
-    reached: Vec<Position>,
-    incarnation: Option<Incarnation>,
+    start: Place,
+    /// The last place answered; for a whole feed all before it was, too.
+    after: Place,
+    /// The last place of each lane that was answered. Kept over breaks.
+    reached: Vec<Place>,
+    /// As far as the records tell.
+    lives: Lives,
     open: Option<Open>,
     owned: watch::Sender<Vec<i32>>,
 }
@@ -62,28 +66,28 @@ struct Open {
     waiting_since: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LaneState {
     read: bool,
     head: Option<RecordedEvent>,
-    /// The last position that was read, for the chain.
-    last: Position,
+    /// The last place that was read, for the chain.
+    last: Place,
     /// Whether `last` is that of a record, and not just where the lane began.
     linked: bool,
 }
 
 impl KafkaFeed {
     /// The whole log after `after`.
-    pub fn whole(config: KafkaConfig, log: Log, after: Position) -> KafkaFeed {
+    pub fn whole(config: KafkaConfig, log: Log, after: Place) -> KafkaFeed {
         KafkaFeed::new(config, log, None, after)
     }
 
     /// What the group gives us of the log, after `after`. Who reads a partition next begins there too: events may come twice.
-    pub fn owned(config: KafkaConfig, log: Log, group: impl Into<String>, after: Position) -> KafkaFeed {
+    pub fn owned(config: KafkaConfig, log: Log, group: impl Into<String>, after: Place) -> KafkaFeed {
         KafkaFeed::new(config, log, Some(group.into()), after)
     }
 
-    fn new(config: KafkaConfig, log: Log, group: Option<String>, after: Position) -> KafkaFeed {
+    fn new(config: KafkaConfig, log: Log, group: Option<String>, after: Place) -> KafkaFeed {
         KafkaFeed {
             config,
             log,
@@ -91,14 +95,14 @@ impl KafkaFeed {
             start: after,
             after,
             reached: Vec::new(),
-            incarnation: None,
+            lives: Lives::first(),
             open: None,
             owned: watch::Sender::new(Vec::new()),
         }
     }
 
-    /// The last position that it answered.
-    pub fn position(&self) -> Position {
+    /// The last place that it answered.
+    pub fn place(&self) -> Place {
         self.after
     }
 
@@ -129,18 +133,26 @@ impl KafkaFeed {
             return Ok(Vec::new());
         }
         let mut events = Vec::new();
-        open.fill(&mut self.incarnation)?;
+        open.fill(&mut self.lives)?;
+        self.check_lives()?;
+        let Some(open) = self.open.as_mut() else { return Ok(Vec::new()) };
         while events.len() < max
             && let Some((position, lane)) = open.ready.first().copied()
-            && (!whole || position.0 == self.after.0 + 1)
+            && (!whole || position.0 == self.after.position.0 + 1)
         {
             open.ready.pop_first();
             if let Some(event) = open.states[lane.0].head.take() {
-                self.after = if whole { position } else { self.after.max(position) };
-                self.reached[lane.0] = position;
+                let place = Place::of(&event);
+                self.after = self.after.max(place);
+                self.reached[lane.0] = place;
                 events.push(event);
             }
-            open.fill_lane(lane, &mut self.incarnation)?;
+            let known = self.lives.current();
+            open.fill_lane(lane, &mut self.lives)?;
+            if self.lives.current() != known {
+                // What was gathered is looked at again in the light of it.
+                break;
+            }
         }
         if !events.is_empty() {
             open.waiting_since = Instant::now();
@@ -149,7 +161,7 @@ impl KafkaFeed {
         if let Some((later, _)) = open.ready.first()
             && open.waiting_since.elapsed() > OVERDUE
         {
-            let missing = self.after.0 + 1;
+            let missing = self.after.position.0 + 1;
             return Err(FeedError::Unavailable(format!("Kafka holds position {later}, but not {missing} before it")));
         }
         if open.ready.is_empty() {
@@ -163,16 +175,35 @@ impl KafkaFeed {
         Ok(Vec::new())
     }
 
+    /// Fails when what was answered is gone since.
+    fn check_lives(&self) -> Result<(), FeedError> {
+        let answered = match self.group {
+            None => std::slice::from_ref(&self.after),
+            Some(_) => &self.reached,
+        };
+        let Some(gone) = answered.iter().find(|place| place.is_abandoned(&self.lives)) else { return Ok(()) };
+        let shared = self.lives.end_of(gone.incarnation).unwrap_or_default();
+        Err(FeedError::Corrupt(format!(
+            "the log has begun incarnation {} after position {shared}: what was read after that, up to {gone}, has been lost with incarnation {}; \
+             whatever was built from it has to be built again",
+            self.lives.current().0,
+            gone.incarnation.0
+        )))
+    }
+
     /// Finds the topics, waiting for the relay to make them, and begins to read or joins the group.
     async fn connect(&mut self) -> Result<(), MirrorError> {
         let (config, log, group) = (self.config.clone(), self.log, self.group.clone());
         let (told, rebalances) = mpsc::channel();
-        let (consumer, routing) = blocking(move || {
+        let (consumer, routing, lives) = blocking(move || {
             let consumer = lanes::feed_consumer(&config, group.as_deref(), FETCH_WAIT, told)?;
             let routing = topics::find(&config, log, &consumer)?.ok_or(MirrorError::NotMirrored)?;
-            Ok((consumer, Arc::new(routing)))
+            // What is gone by now is not answered first and taken back then.
+            let finder = lanes::consumer(&config, "waybill-feed-lives", "read_committed", Duration::from_millis(10))?;
+            Ok((consumer, Arc::new(routing.clone()), chain::known_lives(&chain::tails(&finder, &routing)?)))
         })
         .await?;
+        self.lives = lives.filter(|lives| lives.current() > self.lives.current()).unwrap_or_else(|| self.lives.clone());
         let count = routing.lane_count();
         if self.reached.len() != count {
             // No partition keeps its keys when the count changes, so neither does what was reached.
@@ -184,7 +215,7 @@ impl KafkaFeed {
         }
         let most = topics::Topic::ALL.map(|topic| routing.partitions(topic)).into_iter().max().unwrap_or(0);
         let all = || (0..most).collect();
-        let states = (0..count).map(|_| LaneState::default()).collect();
+        let states = (0..count).map(|_| LaneState::NEW).collect();
         self.open = Some(Open {
             rebalances,
             lanes: None,
@@ -219,7 +250,7 @@ impl KafkaFeed {
             .map(|(lane, ..)| (lane, offsets[lane.0]))
             .collect();
         for (lane, _) in &wanted {
-            open.states[lane.0] = LaneState { read: true, last: from[lane.0], ..LaneState::default() };
+            open.states[lane.0] = LaneState { read: true, last: from[lane.0], ..LaneState::NEW };
         }
         open.lanes = Some(Lanes::open(open.consumer.clone(), open.routing.clone(), &wanted)?);
         open.wanted = None;
@@ -287,25 +318,36 @@ impl Open {
     fn forget(&mut self) {
         self.lanes = None;
         self.ready.clear();
-        self.states.iter_mut().for_each(|state| *state = LaneState::default());
+        self.states.iter_mut().for_each(|state| *state = LaneState::NEW);
     }
 
-    fn fill(&mut self, incarnation: &mut Option<Incarnation>) -> Result<(), FeedError> {
-        for lane in 0..self.states.len() {
-            self.fill_lane(Lane(lane), incarnation)?;
+    fn fill(&mut self, lives: &mut Lives) -> Result<(), FeedError> {
+        loop {
+            let known = lives.current();
+            for lane in 0..self.states.len() {
+                self.fill_lane(Lane(lane), lives)?;
+            }
+            if lives.current() == known {
+                return Ok(());
+            }
+            // A later life has begun: what is gone by that is passed over.
+            for (lane, state) in self.states.iter_mut().enumerate() {
+                if let Some(gone) = state.head.take_if(|event| Place::of(event).is_abandoned(lives)) {
+                    self.ready.remove(&(gone.position, Lane(lane)));
+                }
+            }
         }
-        Ok(())
     }
 
     /// Gets the lane's next event, if it has come.
-    fn fill_lane(&mut self, lane: Lane, incarnation: &mut Option<Incarnation>) -> Result<(), FeedError> {
+    fn fill_lane(&mut self, lane: Lane, lives: &mut Lives) -> Result<(), FeedError> {
         let (Some(lanes), state) = (&self.lanes, &mut self.states[lane.0]) else { return Ok(()) };
         while state.read && state.head.is_none() {
             match lanes.next(lane, Duration::ZERO).map_err(unavailable)? {
                 Next::End => {}
                 Next::Nothing => break,
                 Next::Record(read) => {
-                    if let Some(event) = state.link(*read, incarnation)? {
+                    if let Some(event) = state.link(*read, lives)? {
                         self.ready.insert((event.position, lane));
                         state.head = Some(event);
                     }
@@ -317,27 +359,27 @@ impl Open {
 }
 
 impl LaneState {
-    /// Drops what was seen; fails where the chain is broken.
-    fn link(&mut self, read: Read, incarnation: &mut Option<Incarnation>) -> Result<Option<RecordedEvent>, FeedError> {
+    const NEW: LaneState = LaneState { read: false, head: None, last: Place::START, linked: false };
+
+    /// Drops what was seen and what is gone; fails where the chain is broken.
+    fn link(&mut self, read: Read, lives: &mut Lives) -> Result<Option<RecordedEvent>, FeedError> {
         let decoded = read.decoded.map_err(|error| FeedError::Corrupt(format!("offset {}: {error}", read.offset)))?;
-        let (event, prev) = (decoded.event, decoded.prev);
-        let known = *incarnation.get_or_insert(event.incarnation);
-        if event.incarnation != known {
-            let why = format!("the log has gone over from incarnation {} to {}", known.0, event.incarnation.0);
-            return Err(FeedError::Corrupt(why));
+        let place = decoded.place();
+        if place.incarnation > lives.current() {
+            *lives = decoded.known_lives();
         }
-        if event.position <= self.last {
+        let (event, prev) = (decoded.event, decoded.prev);
+        if place <= self.last {
             return Ok(None);
         }
         // The first one may follow any that lies before our start.
         let whole = if self.linked { prev == self.last } else { prev <= self.last };
         if !whole {
-            let why =
-                format!("position {} follows {prev}, but {} was read last in its partition", event.position, self.last);
+            let why = format!("{place} follows {prev}, but {} was read last in its partition", self.last);
             return Err(FeedError::Corrupt(why));
         }
-        self.last = event.position;
+        self.last = place;
         self.linked = true;
-        Ok(Some(event))
+        Ok((!place.is_abandoned(lives)).then_some(event))
     }
 }

@@ -1,18 +1,23 @@
 //! The mirror: everything that the event store has committed, in Kafka, each event once and in order by key.
 //!
-//! `relay` writes, one a log; `feed` reads for sagas and projections elsewhere; `verify` proves that both hold the same.
+//! `relay` writes, one a log; `feed` reads for sagas and projections elsewhere; `verify` proves that both hold the same; `recover` settles
+//! a Kafka that is ahead of a restored store.
 //! Invariants:
 //! - what is in Kafka is committed in the store; the mirror never invents, changes or skips an event;
 //! - a record's partition follows from its slot alone, so that who owns a partition owns its slots;
-//! - each record names the one before it in its partition (`waybill-prev`): nothing can be lost or doubled unseen.
+//! - each record names the one before it in its partition (`waybill-prev`): nothing can be lost or doubled unseen;
+//! - what an earlier life of the log told the world and the store has lost stays there, marked as gone by the records after it.
 //!
 //! It knows no domain: of a payload it reads `location` and `sku`, to make a key. Only this crate may use rdkafka.
 pub mod chain;
 pub mod config;
 pub mod error;
 pub mod feed;
+pub mod gone;
 pub mod in_process;
 mod lanes;
+pub mod place;
+pub mod recover;
 pub mod relay;
 mod seek;
 pub mod topics;
@@ -22,7 +27,9 @@ pub mod wire;
 pub use config::{KafkaConfig, Start};
 pub use error::MirrorError;
 pub use feed::KafkaFeed;
+pub use gone::Gone;
 pub use in_process::InProcessKafka;
+pub use place::Place;
 pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
 pub use topics::{Routing, Topic};
 pub use verify::{ChainFault, ChainReport, FaultKind, reached, verify_chain};

@@ -1,11 +1,10 @@
-//! Where in a partition the records after a position begin. Committed offsets aren't asked: positions rise with offsets, so a
+//! Where in a partition the records after a place begin. Committed offsets aren't asked: places rise with offsets, so a
 //! binary search finds it, all partitions of a topic at a time. Blocks.
 use crate::{
-    MirrorError, Routing, Topic, chain,
+    MirrorError, Place, Routing, Topic, chain,
     topics::{Lane, Quiet},
-    wire,
+    wire::{self, Decoded},
 };
-use eventstore::Position;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -18,28 +17,44 @@ use std::{
 
 const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known of a partition: before `low` all is at or before the position, at `high` and beyond all is after it.
+/// What is known of a partition: before `low` all is within, at `high` and beyond nothing is.
 struct Range {
     low: i64,
     high: i64,
 }
 
-/// For each lane, in order: the offset to read from, to get every record after its position (and no more than a few before).
+/// For each lane, in order: the offset to read from, to get every record after its place (and no more than a few before).
 pub(crate) fn offsets_after(
     consumer: &BaseConsumer<Quiet>,
     routing: &Routing,
-    after: &[Position],
+    after: &[Place],
+) -> Result<Vec<i64>, MirrorError> {
+    offsets_beyond(
+        consumer,
+        routing,
+        |lane| after[lane.0] > Place::START,
+        |lane, found| Ok(found.place() <= after[lane.0]),
+    )
+}
+
+/// For each lane, in order: the offset from which on no record is `within`, which none must be after one that isn't. Lanes that aren't
+/// `searched` are answered with their beginning.
+pub(crate) fn offsets_beyond(
+    consumer: &BaseConsumer<Quiet>,
+    routing: &Routing,
+    searched: impl Fn(Lane) -> bool,
+    mut within: impl FnMut(Lane, &Decoded) -> Result<bool, MirrorError>,
 ) -> Result<Vec<i64>, MirrorError> {
     let marks = chain::watermarks(consumer, routing)?;
     let mut offsets: Vec<i64> = marks.iter().map(|(low, _)| *low).collect();
     for topic in Topic::ALL {
         let mut ranges: HashMap<i32, Range> = (0..routing.partitions(topic))
             .map(|partition| (partition, routing.lane_at(topic, partition)))
-            .filter(|(_, lane)| after[lane.0] > Position::ZERO)
+            .filter(|(_, lane)| searched(*lane))
             .map(|(partition, Lane(lane))| (partition, Range { low: marks[lane].0, high: marks[lane].1 }))
             .collect();
         while ranges.values().any(|range| range.low < range.high) {
-            round(consumer, routing, topic, after, &mut ranges)?;
+            round(consumer, routing, topic, &mut within, &mut ranges)?;
         }
         for (partition, range) in ranges {
             offsets[routing.lane_at(topic, partition).0] = range.low;
@@ -53,7 +68,7 @@ fn round(
     consumer: &BaseConsumer<Quiet>,
     routing: &Routing,
     topic: Topic,
-    after: &[Position],
+    within: &mut impl FnMut(Lane, &Decoded) -> Result<bool, MirrorError>,
     ranges: &mut HashMap<i32, Range>,
 ) -> Result<(), MirrorError> {
     let mut assignment = TopicPartitionList::new();
@@ -87,10 +102,10 @@ fn round(
                     let (topic, partition, offset) = wire::place(&record);
                     MirrorError::Record { topic, partition, offset, error }
                 })?;
-                if decoded.event.position > after[routing.lane_at(topic, partition).0] {
-                    range.high = middle;
-                } else {
+                if within(routing.lane_at(topic, partition), &decoded)? {
                     range.low = record.offset() + 1;
+                } else {
+                    range.high = middle;
                 }
             }
         }

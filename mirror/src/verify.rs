@@ -1,14 +1,14 @@
 //! The proof that Kafka holds what the store holds: each event once, in its partition, in order, unaltered.
 //!
 //! Both are read side by side in position order, so memory is bounded whatever the length of the log. Records after `upto` are
-//! not looked at: the relay may be at work.
+//! not looked at: the relay may be at work. What an earlier life of the log wrote and the store has lost is no fault: it is told apart.
 use crate::{
-    KafkaConfig, MirrorError, Routing, Start, chain,
+    Gone, KafkaConfig, MirrorError, Place, Routing, Start, chain,
     lanes::{self, Lanes, Next, Read},
     topics::{self, Lane, Quiet, Topic, blocking},
     wire::Decoded,
 };
-use eventstore::{EventStore, Log, Position, RecordedEvent};
+use eventstore::{EventStore, Lives, Position, RecordedEvent};
 use rdkafka::consumer::BaseConsumer;
 use std::{
     collections::BTreeSet,
@@ -39,6 +39,8 @@ pub struct ChainReport {
     pub faults: u64,
     /// The first of them.
     pub broken: Vec<ChainFault>,
+    /// What the store has lost by being restored, by the life that wrote it.
+    pub gone: Vec<Gone>,
 }
 
 impl ChainReport {
@@ -103,14 +105,14 @@ impl fmt::Display for ChainFault {
     }
 }
 
-/// The position up to which the relay has come: the latest that Kafka holds.
-pub async fn reached(config: &KafkaConfig, log: Log) -> Result<Position, MirrorError> {
+/// The position up to which the relay has come: the latest that Kafka holds and the store still has.
+pub async fn reached(config: &KafkaConfig, store: &dyn EventStore) -> Result<Position, MirrorError> {
     let consumer = lanes::consumer(config, "waybill-verify", "read_committed", Duration::from_millis(20))?;
-    let config = config.clone();
+    let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
     blocking(move || {
         let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(Position::ZERO) };
         let tails = chain::tails(&consumer, &routing)?;
-        Ok(chain::latest(&tails).map_or(Position::ZERO, |last| last.event.position))
+        Ok(chain::latest(&tails, &lives).map_or_else(|| chain::reached(&tails, &lives), |last| last.event.position))
     })
     .await
 }
@@ -140,13 +142,13 @@ struct Run {
     routing: Arc<Routing>,
     lanes: Lanes,
     states: Vec<LaneState>,
+    lives: Lives,
     upto: Position,
     report: ChainReport,
     /// Events that were missed where they belong; they may come later. As many as are told one by one.
     missing: BTreeSet<Position>,
 }
 
-#[derive(Default)]
 struct LaneState {
     /// Read, but not yet compared.
     head: Option<Box<Read>>,
@@ -155,19 +157,19 @@ struct LaneState {
     trimmed: bool,
     /// Whether any record of it was compared.
     begun: bool,
-    /// The position of the record before.
-    last: Position,
-    /// The highest position so far.
-    highest: Position,
+    /// The record before.
+    last: Place,
+    /// The highest place so far.
+    highest: Place,
 }
 
 impl Run {
     async fn open(config: &KafkaConfig, store: &dyn EventStore, upto: Position) -> Result<Run, MirrorError> {
         let consumer = lanes::consumer(config, "waybill-verify", "read_committed", Duration::from_millis(20))?;
-        let (config, log) = (config.clone(), store.log());
+        let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
         blocking(move || {
             let routing = topics::find(&config, log, &consumer)?.ok_or(MirrorError::NotMirrored)?;
-            let mut run = Run::start(Arc::new(routing), consumer, upto)?;
+            let mut run = Run::start(Arc::new(routing), consumer, lives, upto)?;
             if config.start == Start::AtHead {
                 run.begin_at_first()?;
             }
@@ -176,11 +178,23 @@ impl Run {
         .await
     }
 
-    fn start(routing: Arc<Routing>, consumer: Arc<BaseConsumer<Quiet>>, upto: Position) -> Result<Run, MirrorError> {
+    fn start(
+        routing: Arc<Routing>,
+        consumer: Arc<BaseConsumer<Quiet>>,
+        lives: Lives,
+        upto: Position,
+    ) -> Result<Run, MirrorError> {
         let marks = chain::watermarks(&consumer, &routing)?;
         let states = marks
             .iter()
-            .map(|(low, high)| LaneState { ended: high <= low, trimmed: *low > 0, ..LaneState::default() })
+            .map(|(low, high)| LaneState {
+                head: None,
+                ended: high <= low,
+                trimmed: *low > 0,
+                begun: false,
+                last: Place::START,
+                highest: Place::START,
+            })
             .collect();
         let from: Vec<(Lane, i64)> = routing
             .lanes()
@@ -189,14 +203,14 @@ impl Run {
             .collect();
         let lanes = Lanes::open(consumer, routing.clone(), &from)?;
         let report = ChainReport { from: Position(1), upto, ..ChainReport::default() };
-        Ok(Run { routing, lanes, states, upto, report, missing: BTreeSet::new() })
+        Ok(Run { routing, lanes, states, lives, upto, report, missing: BTreeSet::new() })
     }
 
     /// On a broker that began at the head, what came before its first record was never there.
     fn begin_at_first(&mut self) -> Result<(), MirrorError> {
         let mut first = None;
         for lane in 0..self.states.len() {
-            if let Some(position) = self.peek(lane)?.and_then(position_of) {
+            if let Some(position) = self.peek(lane)?.and_then(place_of).map(|place| place.position) {
                 first = Some(first.map_or(position, |first: Position| first.min(position)));
             }
         }
@@ -210,14 +224,15 @@ impl Run {
         for event in &batch {
             let lane = self.routing.lane(event).0;
             loop {
-                let found = self.peek(lane)?.map(position_of);
+                let found = self.peek(lane)?.map(|read| place_of(read));
                 match found {
-                    Some(Some(position)) if position == event.position => {
+                    Some(Some(place)) if place.is_abandoned(&self.lives) => self.take(lane, None),
+                    Some(Some(place)) if place.position == event.position => {
                         self.take(lane, Some(event));
                         break;
                     }
                     // It comes before: it was there already, or it doesn't belong here.
-                    Some(Some(position)) if position < event.position => self.take(lane, None),
+                    Some(Some(place)) if place.position < event.position => self.take(lane, None),
                     Some(None) => self.take(lane, None),
                     Some(Some(_)) | None => {
                         self.miss(lane, event.position);
@@ -234,7 +249,8 @@ impl Run {
         for lane in 0..self.states.len() {
             while let Some(read) = self.peek(lane)? {
                 // Once records are beyond, no earlier one should follow; those that do are found when they are reached.
-                if position_of(read).is_some_and(|position| position > self.upto) {
+                let place = place_of(read);
+                if place.is_some_and(|place| place.position > self.upto && !place.is_abandoned(&self.lives)) {
                     break;
                 }
                 self.take(lane, None);
@@ -270,31 +286,38 @@ impl Run {
             Ok(decoded) => decoded,
             Err(error) => {
                 let detail = error.to_string();
-                return self.fault(FaultKind::Unreadable, lane, Some(read.offset), last, detail);
+                return self.fault(FaultKind::Unreadable, lane, Some(read.offset), last.position, detail);
             }
         };
-        let position = decoded.event.position;
-        state.last = position;
-        state.highest = highest.max(position);
+        let place = decoded.place();
+        state.last = place;
+        state.highest = highest.max(place);
         // What a trimmed partition's first record follows can't be known.
         if decoded.prev != last && (begun || !trimmed) {
             let detail = format!("it follows {last} and names {}", decoded.prev);
-            self.fault(FaultKind::ChainBroken, lane, Some(read.offset), position, detail);
+            self.fault(FaultKind::ChainBroken, lane, Some(read.offset), place.position, detail);
         }
         match event {
             Some(event) => {
                 if let Some(detail) = difference(event, &read, decoded) {
-                    self.fault(FaultKind::Altered, lane, Some(read.offset), position, detail);
+                    self.fault(FaultKind::Altered, lane, Some(read.offset), place.position, detail);
                 }
             }
+            None if place.is_abandoned(&self.lives)
+                && self.routing.lane(&decoded.event).0 == lane
+                && place > highest =>
+            {
+                Gone::add(&mut self.report.gone, &decoded.event);
+            }
             None => {
+                let position = place.position;
                 let kind = if self.routing.lane(&decoded.event).0 != lane {
                     FaultKind::Misplaced
                 } else if self.missing.remove(&position) {
                     self.report.broken.retain(|fault| fault.kind != FaultKind::Missing || fault.position != position);
                     self.report.faults -= 1;
                     FaultKind::Reordered
-                } else if position <= highest {
+                } else if place <= highest {
                     FaultKind::Doubled
                 } else {
                     FaultKind::Unknown
@@ -327,8 +350,8 @@ impl Run {
     }
 }
 
-fn position_of(read: &Read) -> Option<Position> {
-    read.decoded.as_ref().ok().map(|decoded| decoded.event.position)
+fn place_of(read: &Read) -> Option<Place> {
+    read.decoded.as_ref().ok().map(Decoded::place)
 }
 
 /// What of a record isn't as the store has it.

@@ -4,9 +4,9 @@
 //! `content-type`), and `waybill-*` for what CloudEvents has no word for. Header values are UTF-8 text. `ce_type` is
 //! `waybill.<kind of stream>.<event type>.v<schema version>`, e.g. `waybill.order.OrderPlaced.v1`; `ce_source` is
 //! `/waybill/<log>/<shop>`; `ce_id` is `<log>/<incarnation>/<position>`, unique for ever.
-use crate::error::WireError;
+use crate::{Place, error::WireError};
 use chrono::{DateTime, SecondsFormat, Utc};
-use eventstore::{Incarnation, Log, Metadata, Position, RecordedEvent, StreamId, Version};
+use eventstore::{Incarnation, Lives, Log, Metadata, Position, RecordedEvent, StreamId, Version};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt::Write as _, str::FromStr};
@@ -24,6 +24,11 @@ pub const INCARNATION: &str = "waybill-incarnation";
 pub const POSITION: &str = "waybill-position";
 /// Position of the record before this one in its partition; 0: this is the first.
 pub const PREV: &str = "waybill-prev";
+/// The incarnation of the record before this one, where it is another than this one's.
+pub const PREV_INCARNATION: &str = "waybill-prev-incarnation";
+/// Of an event that is not of the log's first life: the later lives up to its own, each with the last position that it shares with those
+/// before, as `2@1200 3@1850`. What an earlier life wrote after that position is gone from the store.
+pub const LIVES: &str = "waybill-lives";
 pub const STREAM: &str = "waybill-stream";
 pub const VERSION: &str = "waybill-version";
 pub const SHOP: &str = "waybill-shop";
@@ -34,9 +39,19 @@ pub const METADATA: &str = "waybill-metadata";
 /// Only while a lost topic is filled again: its records are complete only once they have passed this position.
 pub const REFILL: &str = "waybill-refill";
 
+/// What a record says besides the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// The record before it in its partition, whichever life wrote it.
+    pub prev: Place,
+    pub refill: Option<Position>,
+    pub lives: &'a Lives,
+}
+
 /// The headers of an event's record.
-pub fn headers(event: &RecordedEvent, prev: Position, refill: Option<Position>) -> OwnedHeaders {
-    let mut texts = Texts { headers: OwnedHeaders::new_with_capacity(18), buffer: String::with_capacity(256) };
+pub fn headers(event: &RecordedEvent, link: &Link<'_>) -> OwnedHeaders {
+    let Link { prev, refill, lives } = *link;
+    let mut texts = Texts { headers: OwnedHeaders::new_with_capacity(20), buffer: String::with_capacity(256) };
     let (log, kind) = (event.log.name(), &event.stream.kind);
     texts.put(CE_SPECVERSION, "1.0");
     texts.format(CE_ID, format_args!("{log}/{}/{}", event.incarnation.0, event.position));
@@ -48,7 +63,15 @@ pub fn headers(event: &RecordedEvent, prev: Position, refill: Option<Position>) 
     texts.put(LOG, &log);
     texts.format(INCARNATION, format_args!("{}", event.incarnation.0));
     texts.format(POSITION, format_args!("{}", event.position));
-    texts.format(PREV, format_args!("{prev}"));
+    texts.format(PREV, format_args!("{}", prev.position));
+    if prev.position > Position::ZERO && prev.incarnation != event.incarnation {
+        texts.format(PREV_INCARNATION, format_args!("{}", prev.incarnation.0));
+    }
+    let later = || lives.all().iter().skip(1).filter(|life| life.incarnation <= event.incarnation);
+    if later().next().is_some() {
+        let begun: Vec<String> = later().map(|life| format!("{}@{}", life.incarnation.0, life.after)).collect();
+        texts.put(LIVES, &begun.join(" "));
+    }
     texts.format(STREAM, format_args!("{}", event.stream));
     texts.format(VERSION, format_args!("{}", event.version.0));
     texts.put(SHOP, &event.shop);
@@ -88,8 +111,27 @@ impl Texts {
 #[derive(Clone, Debug)]
 pub struct Decoded {
     pub event: RecordedEvent,
-    pub prev: Position,
+    pub prev: Place,
     pub refill: Option<Position>,
+    /// The lives after the first one, up to the event's own.
+    pub lives: Vec<(Incarnation, Position)>,
+}
+
+impl Decoded {
+    pub fn place(&self) -> Place {
+        Place::of(&self.event)
+    }
+
+    /// After which position the event's own life began.
+    pub fn begun_after(&self) -> Position {
+        let own = self.lives.iter().find(|(incarnation, _)| *incarnation == self.event.incarnation);
+        own.map_or(Position::ZERO, |(_, after)| *after)
+    }
+
+    /// All lives that whoever wrote this record knew of, up to the event's own.
+    pub fn known_lives(&self) -> Lives {
+        Lives::told(self.lives.iter().copied())
+    }
 }
 
 /// Reads a record of ours. Headers that it doesn't know are passed over, so that later versions may add some.
@@ -116,34 +158,34 @@ where
         recorded_at: parse_time(found.text(CE_TIME)?)?,
     };
     let refill = found.get(REFILL).map(|_| found.number(REFILL)).transpose()?.map(Position);
-    Ok(Decoded { event, prev: Position(found.number(PREV)?), refill })
-}
-
-/// Only what a partition's tail must say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    pub incarnation: Incarnation,
-    pub position: Position,
-    pub prev: Position,
-    pub refill: Option<Position>,
-}
-
-impl From<&Decoded> for Mark {
-    fn from(decoded: &Decoded) -> Self {
-        Mark {
-            incarnation: decoded.event.incarnation,
-            position: decoded.event.position,
-            prev: decoded.prev,
-            refill: decoded.refill,
-        }
-    }
+    let prev = match (Position(found.number(PREV)?), found.get(PREV_INCARNATION)) {
+        (Position::ZERO, _) => Place::START,
+        (position, None) => Place { incarnation: event.incarnation, position },
+        (position, Some(_)) => Place { incarnation: Incarnation(found.number(PREV_INCARNATION)?), position },
+    };
+    let lives = found.get(LIVES).map(|_| found.text(LIVES).and_then(parse_lives)).transpose()?.unwrap_or_default();
+    Ok(Decoded { event, prev, refill, lives })
 }
 
 /// The headers of ours in one pass; the first of a name counts.
 struct Found<'a>([Option<&'a [u8]>; NAMES.len()]);
 
-const NAMES: [&str; 12] =
-    [LOG, INCARNATION, POSITION, PREV, STREAM, VERSION, SHOP, TYPE, SCHEMA_VERSION, METADATA, CE_TIME, REFILL];
+const NAMES: [&str; 14] = [
+    LOG,
+    INCARNATION,
+    POSITION,
+    PREV,
+    STREAM,
+    VERSION,
+    SHOP,
+    TYPE,
+    SCHEMA_VERSION,
+    METADATA,
+    CE_TIME,
+    REFILL,
+    PREV_INCARNATION,
+    LIVES,
+];
 
 impl<'a> Found<'a> {
     fn gather<H: Headers>(headers: Option<&'a H>) -> Self {
@@ -186,6 +228,16 @@ fn parse_stream(text: &str) -> Result<StreamId, WireError> {
     let (kind, id) = text.rsplit_once('-').ok_or_else(|| malformed("no hyphen".into()))?;
     let id = Uuid::try_parse(id).map_err(|error| malformed(error.to_string()))?;
     Ok(StreamId { id, kind: Cow::Owned(kind.to_owned()) })
+}
+
+/// `2@1200 3@1850`.
+fn parse_lives(text: &str) -> Result<Vec<(Incarnation, Position)>, WireError> {
+    let life = |part: &str| {
+        let (incarnation, after) = part.split_once('@')?;
+        Some((Incarnation(incarnation.parse().ok()?), Position(after.parse().ok()?)))
+    };
+    let malformed = || WireError::Malformed { name: LIVES, why: format!("{text:?} is no list of lives") };
+    text.split(' ').map(|part| life(part).ok_or_else(malformed)).collect()
 }
 
 fn parse_metadata(text: &str) -> Result<Metadata, WireError> {

@@ -120,8 +120,8 @@ impl Relay {
                     self.stand_by().await;
                     Duration::ZERO
                 }
-                NoSession::Error(MirrorError::TopicChanged { topic, what }) => {
-                    tracing::warn!(topic, what, "the topics are looked at again");
+                NoSession::Error(error @ (MirrorError::TopicChanged { .. } | MirrorError::NewLife { .. })) => {
+                    tracing::warn!(%error, "the topics are looked at again");
                     FIRST_BACKOFF
                 }
                 NoSession::Error(error) => {
@@ -282,14 +282,13 @@ impl Relay {
 
     /// The ends of all partitions, and whether the store has more than they hold.
     async fn look_on(&self) -> Result<(Vec<(i64, i64)>, bool), MirrorError> {
-        let config = self.config.clone();
-        let log = self.store.log();
+        let (config, log, lives) = (self.config.clone(), self.store.log(), self.store.lives().await?);
         let client_id = format!("{}-standby", self.transactional_id);
         let (marks, reached) = blocking(move || {
             let watcher = session::watcher(&config, &client_id)?;
             let Some(routing) = topics::find(&config, log, &watcher)? else { return Ok((Vec::new(), Position::ZERO)) };
             let tails = chain::tails(&watcher, &routing)?;
-            let reached = chain::latest(&tails).map_or(Position::ZERO, |last| last.event.position);
+            let reached = chain::reached(&tails, &lives);
             Ok((tails.iter().map(|tail| (tail.low, tail.high)).collect(), reached))
         })
         .await?;

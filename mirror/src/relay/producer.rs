@@ -3,12 +3,12 @@
 //! All deliveries are awaited before the commit is asked for: librdkafka's commit would else flush by a poll that runs to its
 //! 100 ms deadline. A thread of rdkafka's serves the delivery reports, so nothing is polled here. All calls block.
 use crate::{
-    KafkaConfig, MirrorError, Routing,
+    KafkaConfig, MirrorError, Place, Routing,
     error::{is_fencing, kafka_code},
     topics::{self, Lane, Topic},
-    wire,
+    wire::{self, Link},
 };
-use eventstore::{Position, RecordedEvent};
+use eventstore::{Lives, Position, RecordedEvent};
 use rdkafka::{
     ClientConfig, ClientContext, Message,
     config::RDKafkaLogLevel,
@@ -41,7 +41,7 @@ pub(super) struct Outgoing {
     pub(super) topic: Topic,
     pub(super) partition: i32,
     pub(super) lane: Lane,
-    pub(super) prev: Position,
+    pub(super) prev: Place,
     pub(super) refill: Option<Position>,
 }
 
@@ -72,6 +72,7 @@ impl TransactionalProducer {
         &self,
         events: &[RecordedEvent],
         outgoing: &[Outgoing],
+        lives: &Lives,
         routing: &Routing,
         stop: &CancellationToken,
     ) -> Result<(), MirrorError> {
@@ -81,7 +82,7 @@ impl TransactionalProducer {
             .producer
             .begin_transaction()
             .map_err(MirrorError::from)
-            .and_then(|()| self.send_all(events, outgoing, routing, &patience))
+            .and_then(|()| self.send_all(events, outgoing, lives, routing, &patience))
             .and_then(|()| self.await_deliveries(&patience))
             .and_then(|()| self.commit(&patience));
         result.map_err(|error| self.give_up(error))
@@ -95,6 +96,7 @@ impl TransactionalProducer {
         &self,
         events: &[RecordedEvent],
         outgoing: &[Outgoing],
+        lives: &Lives,
         routing: &Routing,
         patience: &Patience,
     ) -> Result<(), MirrorError> {
@@ -106,7 +108,7 @@ impl TransactionalProducer {
                 .key(&key)
                 .payload(event.payload.get())
                 .timestamp(event.recorded_at.timestamp_millis())
-                .headers(wire::headers(event, record.prev, record.refill));
+                .headers(wire::headers(event, &Link { prev: record.prev, refill: record.refill, lives }));
             loop {
                 match self.producer.send(message) {
                     Ok(()) => break,

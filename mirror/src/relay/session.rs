@@ -1,12 +1,12 @@
 //! One life of a producer: from `init_transactions` to the first error.
 use super::producer::{Outgoing, TransactionalProducer};
 use crate::{
-    KafkaConfig, MirrorError, Routing, Topic,
+    KafkaConfig, MirrorError, Place, Routing, Topic,
     chain::{self, Halt, Resume, Tail},
     lanes,
     topics::{self, Quiet, blocking},
 };
-use eventstore::{EventStore, Position, RecordedEvent};
+use eventstore::{EventStore, Lives, Position, RecordedEvent};
 use rdkafka::consumer::BaseConsumer;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ pub(super) struct Session {
     routing: Arc<Routing>,
     producer: Option<Arc<TransactionalProducer>>,
     resume: Resume,
+    lives: Arc<Lives>,
     /// Where each lane ended when the session began.
     began_at: Vec<i64>,
 }
@@ -59,6 +60,7 @@ impl Session {
                 refill: [None; 2],
                 prev: Vec::new(),
             },
+            lives: Arc::new(Lives::first()),
             began_at: Vec::new(),
         };
         session.look(store).await?;
@@ -72,14 +74,16 @@ impl Session {
     async fn look(&mut self, store: &dyn EventStore) -> Result<(), NoSession> {
         let tails = self.tails().await?;
         self.grow_empty(&tails).await?;
-        let head = store.head().await?;
-        if let Some(last) = chain::latest(&tails)
-            && last.event.incarnation == head.incarnation
-            && last.event.position <= head.position
+        let lives = store.lives().await?;
+        let head = store.head().await?.position;
+        if let Some(last) = chain::latest(&tails, &lives)
+            && last.event.position <= head
+            && last.event.incarnation <= lives.current()
         {
             same_as_stored(&last.event, store).await?;
         }
-        self.resume = chain::plan(&tails, &self.routing, head, self.config.start).map_err(NoSession::Halt)?;
+        self.resume = chain::plan(&tails, &self.routing, head, &lives, self.config.start).map_err(NoSession::Halt)?;
+        self.lives = Arc::new(lives);
         self.began_at = tails.iter().map(|tail| tail.high).collect();
         Ok(())
     }
@@ -116,12 +120,15 @@ impl Session {
         stop: &CancellationToken,
     ) -> Result<usize, MirrorError> {
         let Some(last) = batch.last().map(|event| event.position) else { return Ok(0) };
+        if let Some(stranger) = batch.iter().find(|event| self.lives.get(event.incarnation).is_none()) {
+            return Err(MirrorError::NewLife { incarnation: stranger.incarnation });
+        }
         let (outgoing, prev) = self.outgoing(&batch);
         let count = outgoing.len();
         if count > 0 {
             let producer = self.producer.clone().ok_or(MirrorError::Stopped)?;
-            let (routing, stop) = (self.routing.clone(), stop.clone());
-            blocking(move || producer.transact(&batch, &outgoing, &routing, &stop)).await?;
+            let (routing, lives, stop) = (self.routing.clone(), self.lives.clone(), stop.clone());
+            blocking(move || producer.transact(&batch, &outgoing, &lives, &routing, &stop)).await?;
         }
         self.resume.prev = prev;
         self.resume.after = last;
@@ -129,7 +136,7 @@ impl Session {
     }
 
     /// Leaves out what a topic holds already, while the other one is filled again.
-    fn outgoing(&self, batch: &[RecordedEvent]) -> (Vec<Outgoing>, Vec<Position>) {
+    fn outgoing(&self, batch: &[RecordedEvent]) -> (Vec<Outgoing>, Vec<Place>) {
         let mut prev = self.resume.prev.clone();
         let mut outgoing = Vec::with_capacity(batch.len());
         for (index, event) in batch.iter().enumerate() {
@@ -141,7 +148,7 @@ impl Session {
             let lane = self.routing.lane_at(topic, partition);
             let refill = self.resume.refill[topic.index()].filter(|until| event.position <= *until);
             outgoing.push(Outgoing { index, topic, partition, lane, prev: prev[lane.0], refill });
-            prev[lane.0] = event.position;
+            prev[lane.0] = Place::of(event);
         }
         (outgoing, prev)
     }
@@ -181,12 +188,8 @@ impl Drop for Session {
 async fn same_as_stored(mirrored: &RecordedEvent, store: &dyn EventStore) -> Result<(), NoSession> {
     let before = Position(mirrored.position.0 - 1);
     let stored = store.read_log(before, 1).await?;
-    let same = stored.first().is_some_and(|stored| {
-        stored.position == mirrored.position
-            && stored.stream == mirrored.stream
-            && stored.version == mirrored.version
-            && stored.payload.get() == mirrored.payload.get()
-            && stored.metadata.command_id == mirrored.metadata.command_id
-    });
-    if same { Ok(()) } else { Err(NoSession::Halt(Halt::Diverged { position: mirrored.position })) }
+    match stored.first().is_some_and(|stored| chain::is_same(mirrored, stored)) {
+        true => Ok(()),
+        false => Err(NoSession::Halt(Halt::Diverged { position: mirrored.position })),
+    }
 }

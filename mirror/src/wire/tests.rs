@@ -6,6 +6,13 @@ use eventstore::{Actor, ActorKind, Source, contract::given};
 use proptest::prelude::*;
 use rdkafka::{Timestamp, message::OwnedMessage};
 
+fn at(incarnation: i32, position: i64) -> Place {
+    match position {
+        0 => Place::START,
+        position => Place { incarnation: Incarnation(incarnation), position: Position(position) },
+    }
+}
+
 fn message(event: &RecordedEvent, prev: i64, refill: Option<i64>) -> OwnedMessage {
     OwnedMessage::new(
         Some(event.payload.get().as_bytes().to_vec()),
@@ -14,7 +21,10 @@ fn message(event: &RecordedEvent, prev: i64, refill: Option<i64>) -> OwnedMessag
         Timestamp::NotAvailable,
         0,
         0,
-        Some(headers(event, Position(prev), refill.map(Position))),
+        Some(headers(
+            event,
+            &Link { prev: at(event.incarnation.0, prev), refill: refill.map(Position), lives: &Lives::first() },
+        )),
     )
 }
 
@@ -71,7 +81,7 @@ proptest! {
     #[test]
     fn an_event_comes_back_as_it_went(event in events(), prev in 0..i64::MAX, refill in proptest::option::of(0..i64::MAX)) {
         let back = decode(&message(&event, prev, refill)).unwrap();
-        prop_assert_eq!((back.prev, back.refill), (Position(prev), refill.map(Position)));
+        prop_assert_eq!((back.prev, back.refill), (at(event.incarnation.0, prev), refill.map(Position)));
         prop_assert_eq!(back.event.payload.get(), event.payload.get());
         prop_assert_eq!(format!("{:?}", back.event), format!("{event:?}"));
     }
@@ -108,6 +118,37 @@ fn the_headers_are_those_of_cloudevents_in_binary_mode() {
     ] {
         assert_eq!(text(&message, key), value);
     }
+}
+
+#[test]
+fn a_record_of_a_later_life_tells_where_that_began_and_whose_record_it_follows() {
+    let lives =
+        Lives::told([(Incarnation(2), Position(30)), (Incarnation(3), Position(40)), (Incarnation(4), Position(90))]);
+    let event = RecordedEvent { incarnation: Incarnation(3), ..placed() };
+    let link = |prev| Link { prev, refill: None, lives: &lives };
+    let record = |prev| {
+        OwnedMessage::new(
+            Some(event.payload.get().as_bytes().to_vec()),
+            None,
+            "t".into(),
+            Timestamp::NotAvailable,
+            0,
+            0,
+            Some(headers(&event, &link(prev))),
+        )
+    };
+    let first = record(at(1, 57));
+    assert_eq!(
+        (text(&first, PREV), text(&first, PREV_INCARNATION), text(&first, LIVES)),
+        ("57".into(), "1".into(), "2@30 3@40".into())
+    );
+    let back = decode(&first).unwrap();
+    assert_eq!((back.prev, back.begun_after()), (at(1, 57), Position(40)));
+    assert!(at(1, 31).is_abandoned(&back.known_lives()) && at(2, 41).is_abandoned(&back.known_lives()));
+    assert!(!at(2, 40).is_abandoned(&back.known_lives()) && !at(3, 41).is_abandoned(&back.known_lives()));
+    let next = record(at(3, 41));
+    assert!(next.headers().unwrap().iter().all(|header| header.key != PREV_INCARNATION));
+    assert_eq!(decode(&next).unwrap().prev, at(3, 41));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The Kafka feed under the suite of every feed, and what is its own.
 use crate::support::{Shop, caught_up, config, server};
 use eventstore::{EventFeed, Incarnation, MemoryEventStore, Position};
-use mirror::{KafkaConfig, KafkaFeed, Relay, RelayConfig};
+use mirror::{KafkaConfig, KafkaFeed, Place, Relay, RelayConfig};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
+
+fn at(incarnation: i32, position: i64) -> Place {
+    Place { incarnation: Incarnation(incarnation), position: Position(position) }
+}
 
 /// Reads until it has this many.
 async fn read(feed: &mut KafkaFeed, count: usize) -> Vec<eventstore::RecordedEvent> {
@@ -29,7 +33,7 @@ async fn a_feed_begins_where_its_checkpoint_says_and_answers_the_whole_log() {
     shop.trade(500).await;
     caught_up(&relay, shop.head().await).await;
     for after in [0, 1, 500, shop.head().await - 1] {
-        let mut feed = KafkaFeed::whole(kafka.clone(), shop.store().log(), Position(after));
+        let mut feed = KafkaFeed::whole(kafka.clone(), shop.store().log(), at(1, after));
         let events = read(&mut feed, (shop.head().await - after) as usize).await;
         let positions: Vec<i64> = events.iter().map(|event| event.position.0).collect();
         assert_eq!(positions, (after + 1..=shop.head().await).collect::<Vec<_>>());
@@ -45,7 +49,7 @@ async fn a_feed_goes_on_while_relays_are_dropped_and_the_topics_made_anew() {
     let kafka = config(brokers);
     let mut shop = Shop::new(50);
     let stop = CancellationToken::new();
-    let mut feed = KafkaFeed::whole(kafka.clone(), shop.store().log(), Position::ZERO);
+    let mut feed = KafkaFeed::whole(kafka.clone(), shop.store().log(), Place::START);
     for _ in 0..4 {
         let relay = relay(&shop, &kafka, &stop);
         shop.trade(300).await;
@@ -69,7 +73,7 @@ async fn the_members_of_a_group_share_the_partitions_and_miss_nothing_when_one_g
     let relay = relay(&shop, &kafka, &stop);
     shop.trade(300).await;
     caught_up(&relay, shop.head().await).await;
-    let member = || KafkaFeed::owned(kafka.clone(), shop.store().log(), kafka.topic_prefix.clone(), Position::ZERO);
+    let member = || KafkaFeed::owned(kafka.clone(), shop.store().log(), kafka.topic_prefix.clone(), Place::START);
     let (mut one, mut two) = (member(), member());
     let mut seen: BTreeSet<i64> = BTreeSet::new();
     let (ones, twos) = (one.partitions(), two.partitions());
@@ -124,7 +128,7 @@ mod contract {
         caught_up(&relay, 0).await;
         (
             store.clone(),
-            Box::new(KafkaFeed::whole(kafka, eventstore::Log::MAIN, Position::ZERO)),
+            Box::new(KafkaFeed::whole(kafka, eventstore::Log::MAIN, Place::START)),
             Guard { stop, _broker: broker },
         )
     }

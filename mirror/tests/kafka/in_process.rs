@@ -1,7 +1,7 @@
 //! The same relay and feed on the in-process broker.
 use crate::support::{Shop, assert_each_once_in_order, caught_up, config, read_all};
-use eventstore::{EventFeed, Log, Position};
-use mirror::{InProcessKafka, KafkaFeed, Relay, RelayConfig, verify_chain};
+use eventstore::{EventFeed, Incarnation, Log, Position};
+use mirror::{InProcessKafka, KafkaFeed, Place, Relay, RelayConfig, verify_chain};
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,8 @@ async fn the_in_process_broker_is_begun_at_the_head() {
     shop.trade(20).await;
     caught_up(&relay, shop.head().await).await;
 
-    let mut feed = KafkaFeed::whole(kafka.clone(), Log::MAIN, Position(old));
+    let mut feed =
+        KafkaFeed::whole(kafka.clone(), Log::MAIN, Place { incarnation: Incarnation(1), position: Position(old) });
     let next = tokio::time::timeout(Duration::from_secs(20), feed.next(1)).await.unwrap().unwrap();
     assert_eq!(next[0].position, Position(old + 1));
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test panics when what it tests fails")]
 mod feed;
 mod in_process;
+mod recover;
 mod relay;
 mod speed;
 mod support;

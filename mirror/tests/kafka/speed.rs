@@ -1,7 +1,7 @@
 //! Figures, not verdicts: `cargo test --release -p mirror --test kafka -- --ignored --nocapture`.
 use crate::support::{Shop, caught_up, config, outsider, server};
 use eventstore::{EventFeed, EventStore, Log, Position};
-use mirror::{KafkaFeed, Relay, RelayConfig, verify_chain};
+use mirror::{KafkaFeed, Place, Relay, RelayConfig, verify_chain};
 use rdkafka::consumer::Consumer as _;
 use std::{
     sync::{Arc, Mutex},
@@ -33,7 +33,7 @@ async fn how_fast_it_is() {
     let report = verify_chain(&kafka, shop.store.as_ref(), Position(backlog), &|_| {}).await.unwrap();
     assert!(report.is_whole());
     println!("verifying: {:.0} events/s", backlog as f64 / began.elapsed().as_secs_f64());
-    let mut feed = KafkaFeed::whole(kafka.clone(), Log::MAIN, Position::ZERO);
+    let mut feed = KafkaFeed::whole(kafka.clone(), Log::MAIN, Place::START);
     let began = Instant::now();
     let mut read = 0;
     while read < backlog {

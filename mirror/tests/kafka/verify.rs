@@ -16,7 +16,7 @@ fn admin(kafka: &KafkaConfig) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().unwrap()
 }
 
-async fn mirrored(kafka: &KafkaConfig) -> Shop {
+pub(crate) async fn mirrored(kafka: &KafkaConfig) -> Shop {
     let mut shop = Shop::new(20);
     let stop = CancellationToken::new();
     shop.trade(200).await;
@@ -27,13 +27,13 @@ async fn mirrored(kafka: &KafkaConfig) -> Shop {
     shop
 }
 
-async fn verify(kafka: &KafkaConfig, shop: &Shop) -> ChainReport {
+pub(crate) async fn verify(kafka: &KafkaConfig, shop: &Shop) -> ChainReport {
     let head = Position(shop.head().await);
     verify_chain(kafka, shop.store.as_ref(), head, &|_| {}).await.unwrap()
 }
 
 /// Makes topics like those of `kafka`, with what `change` makes of their records.
-async fn planted(kafka: &KafkaConfig, change: impl FnOnce(&mut Vec<Seen>)) -> KafkaConfig {
+pub(crate) async fn planted(kafka: &KafkaConfig, change: impl FnOnce(&mut Vec<Seen>)) -> KafkaConfig {
     let other = config(&kafka.brokers);
     let names = topics(&other);
     let new = names.each_ref().map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1)));

@@ -55,6 +55,17 @@ impl Shop {
         }
     }
 
+    /// A copy as it is now, to be restored later.
+    pub(crate) fn backup(&self) -> Shop {
+        Shop {
+            store: Arc::new(self.store.backup()),
+            counts: self.counts.clone(),
+            orders: self.orders.clone(),
+            shelves: self.shelves.clone(),
+            turn: self.turn,
+        }
+    }
+
     /// `count` appends of two events of an order; now and then a receipt.
     pub(crate) async fn trade(&mut self, count: usize) {
         for _ in 0..count {
