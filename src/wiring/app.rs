@@ -99,6 +99,7 @@ impl App {
         };
         let runner = Runner::spawn(RunnerConfig::new(owner(data_dir)?, env!("CARGO_PKG_VERSION")), deps, &stop_sagas);
         reports::sagas(health.clone(), runner.clone(), stop_rest.clone());
+        reports::claims(health.clone(), pg.claim_days(), stop_rest.clone());
 
         health.watch_store(store.clone());
         let state = AppState {

@@ -1,5 +1,6 @@
 //! Carries what the parts say of themselves to readiness, for as long as they live.
 use crate::health::{Health, Part};
+use eventstore::sql::ClaimDays;
 use mirror::{RelayState, RelayStatus};
 use queries::projections::RunnerState;
 use sagas::RunnerHandle;
@@ -7,8 +8,39 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How many days of forgotten keys may lie about: a dump takes some hours.
+const OVERDUE: usize = 2;
 /// How often the sagas' runner is asked.
 const SURVEY: Duration = Duration::from_millis(500);
+
+pub(super) fn claims(health: Arc<Health>, mut days: watch::Receiver<ClaimDays>, stop: CancellationToken) {
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        loop {
+            let part = claims_part(&days.borrow_and_update());
+            health.report("claims", part);
+            if days.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+}
+
+/// What can't be dropped for a while costs a little room; without a partition for tomorrow, keys that should be forgotten soon stay for ever.
+fn claims_part(days: &ClaimDays) -> Part {
+    let ClaimDays { covered, overdue, trouble } = days;
+    let trouble = trouble.as_deref().unwrap_or("they are still to be made");
+    match covered {
+        0 | 1 => Part::Degraded {
+            detail: format!(
+                "there are partitions for {covered} days of idempotency keys, then they are kept for ever: {trouble}"
+            ),
+        },
+        _ if *overdue > OVERDUE => Part::Degraded {
+            detail: format!("{overdue} days of idempotency keys are over and can't be dropped: {trouble}"),
+        },
+        _ => Part::OK,
+    }
+}
 
 pub(super) fn relay(health: Arc<Health>, mut status: watch::Receiver<RelayStatus>, stop: CancellationToken) {
     tokio::spawn(stop.run_until_cancelled_owned(async move {
@@ -72,4 +104,19 @@ pub(super) fn sagas(health: Arc<Health>, runner: RunnerHandle, stop: Cancellatio
             tokio::time::sleep(SURVEY).await;
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_can_t_be_forgotten_are_told_before_they_pile_up() {
+        let part = |covered, overdue| claims_part(&ClaimDays { covered, overdue, trouble: Some("no room".into()) });
+        assert_eq!((part(4, 0), part(2, OVERDUE)), (Part::OK, Part::OK));
+        for (covered, overdue) in [(0, 0), (1, 0), (4, OVERDUE + 1)] {
+            let Part::Degraded { detail } = part(covered, overdue) else { panic!("{covered}, {overdue}") };
+            assert!(detail.ends_with("no room"), "{detail}");
+        }
+    }
 }
