@@ -108,27 +108,27 @@ impl EventStore for PgEventStore {
     }
 
     async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
-        read::streams(&self.pool, self.log, id, Position(i64::MAX)).await
+        within(read::streams(&self.pool, self.log, id, Position(i64::MAX))).await
     }
 
     async fn read_streams_as_of(&self, id: Uuid, upto: Position) -> Result<Vec<RecordedEvent>, ReadError> {
-        read::streams(&self.pool, self.log, id, upto).await
+        within(read::streams(&self.pool, self.log, id, upto)).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
-        read::log(&self.pool, self.log, after, limit).await
+        within(read::log(&self.pool, self.log, after, limit)).await
     }
 
     async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, ReadError> {
-        read::position_at(&self.pool, self.log, time).await
+        within(read::position_at(&self.pool, self.log, time)).await
     }
 
     async fn head(&self) -> Result<LogHead, ReadError> {
-        read::head(&self.pool, self.log).await
+        within(read::head(&self.pool, self.log)).await
     }
 
     async fn lives(&self) -> Result<crate::Lives, ReadError> {
-        lives::lives(&self.pool, self.log).await
+        within(lives::lives(&self.pool, self.log)).await
     }
 
     fn watch_head(&self) -> watch::Receiver<Position> {
@@ -136,19 +136,19 @@ impl EventStore for PgEventStore {
     }
 
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
-        read::claim(&self.pool, scope, key).await
+        within(read::claim(&self.pool, scope, key)).await
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {
-        read::checkpoint(&self.pool, self.log, name).await
+        within(read::checkpoint(&self.pool, self.log, name)).await
     }
 
     async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
-        read::balances(&self.pool, accounts).await
+        within(read::balances(&self.pool, accounts)).await
     }
 
     async fn list_balances(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, i64)>, ReadError> {
-        read::list_balances(&self.pool, prefix, after, limit).await
+        within(read::list_balances(&self.pool, prefix, after, limit)).await
     }
 
     async fn timers(
@@ -157,7 +157,7 @@ impl EventStore for PgEventStore {
         after: Option<(DateTime<Utc>, Uuid)>,
         limit: usize,
     ) -> Result<Vec<Timer>, ReadError> {
-        slots::timers(&self.pool, self.log, slots, after, limit).await
+        within(slots::timers(&self.pool, self.log, slots, after, limit)).await
     }
 
     async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
@@ -173,8 +173,16 @@ impl EventStore for PgEventStore {
     }
 
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
-        read::sealed(&self.pool, subject).await
+        within(read::sealed(&self.pool, subject)).await
     }
+}
+
+/// A read that gets no answer for so long is given up: its connection may be dead without a word.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+async fn within<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, ReadError> {
+    let late = |_| Err(ReadError::Unavailable(format!("no answer for {} s", READ_TIMEOUT.as_secs())));
+    tokio::time::timeout(READ_TIMEOUT, read).await.unwrap_or_else(late)
 }
 
 /// What a failed read means to the caller.
