@@ -3,6 +3,7 @@
 eventstore::store_contract!(store());
 
 mod claim_days;
+mod disk_full;
 mod faults;
 mod indexes;
 mod instances;
@@ -10,6 +11,7 @@ mod lives;
 mod long_transactions;
 mod model;
 mod order;
+mod outages;
 mod processes;
 mod refusals;
 mod support;
