@@ -19,6 +19,7 @@ pub use tool::Programs;
 
 use crate::embedded::data_dir::DataDir;
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 
 /// The sub-folder that `pg_dump` writes.
 const DUMP: &str = "dump";
@@ -36,10 +37,17 @@ pub fn unmark(data_dir: &DataDir) -> Result<()> {
     std::fs::remove_file(data_dir.join(MARK)).context("the mark of the restore can't be removed")
 }
 
+/// Which backup's restore into this data folder did not come to its end.
+pub fn half_restored(data_dir: &Path) -> Option<String> {
+    std::fs::read_to_string(data_dir.join(MARK)).ok()
+}
+
 /// Refuses to serve from a data folder whose restore did not come to its end.
 pub fn refuse_half_restored(data_dir: &DataDir) -> Result<()> {
-    match std::fs::read_to_string(data_dir.join(MARK)) {
-        Ok(backup) => bail!("the restore of the backup {backup} did not come to its end: run `waybill restore` again"),
-        Err(_) => Ok(()),
+    match half_restored(data_dir.path()) {
+        Some(backup) => {
+            bail!("the restore of the backup {backup} did not come to its end: run `waybill restore` again")
+        }
+        None => Ok(()),
     }
 }

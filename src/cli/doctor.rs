@@ -1,6 +1,7 @@
 //! `waybill doctor`: is this set-up sound, and if not, what to do. It changes nothing and starts nothing.
 use super::{FAULTS, client::DEV_KEYS};
 use crate::{
+    backup,
     config::{Participants, Settings},
     embedded::{data_dir, kafka, postgres},
     wiring,
@@ -26,8 +27,11 @@ use Finding::{Fault, Fine, Note};
 pub async fn run(settings: &Settings) -> ExitCode {
     let mut findings = vec![folder(&settings.data_dir), space(&settings.data_dir)];
     findings.extend(secrets(&settings.data_dir));
+    findings.extend(half_restored(&settings.data_dir));
     let running = data_dir::read_run_json(&settings.data_dir).ok().flatten();
-    findings.push(database(settings, running.as_ref().and_then(|run| run.postgres.clone())).await);
+    let given = settings.database_url.clone().or_else(|| running.as_ref().and_then(|run| run.postgres.clone()));
+    findings.push(database(given.as_deref()).await);
+    findings.push(backup_tools(given.as_deref()).await);
     findings.push(broker(settings, running.as_ref().and_then(|run| run.kafka.clone())).await);
     match running.as_ref().and_then(|run| run.http.clone()) {
         Some(base) => findings.extend(server(&base).await),
@@ -96,8 +100,34 @@ fn secrets(data_dir: &Path) -> Vec<Finding> {
     [DEV_KEYS, "master.key", "run.json", "postgres.password"].into_iter().filter_map(check).collect()
 }
 
-async fn database(settings: &Settings, running: Option<String>) -> Finding {
-    let url = settings.database_url.clone().or(running);
+fn half_restored(data_dir: &Path) -> Option<Finding> {
+    let backup = backup::half_restored(data_dir)?;
+    Some(Fault(format!("restore: that of the backup {backup} did not come to its end; run `waybill restore` again")))
+}
+
+/// `pg_dump` must be as new as the server it dumps.
+async fn backup_tools(url: Option<&str>) -> Finding {
+    let server = match url {
+        Some(url) => tokio::time::timeout(TIMEOUT, server_major(url)).await.ok().and_then(Result::ok),
+        None => postgres::found_on_this_machine().or(Some(postgres::PINNED_MAJOR)),
+    };
+    let Some(server) = server else { return Note("backup: the database can't be asked for its version".to_owned()) };
+    match postgres::Tools::find(server) {
+        Ok(tools) => {
+            Fine(format!("backup: pg_dump and pg_restore of PostgreSQL {} are on this machine", tools.major()))
+        }
+        Err(error) => Note(format!("backup: not possible from here: {error}")),
+    }
+}
+
+async fn server_major(url: &str) -> Result<u32> {
+    let pool = wiring::pool(url).await?;
+    let sql = "SELECT current_setting('server_version_num')::int / 10000";
+    let major: i32 = sqlx::query_scalar(sql).fetch_one(&pool).await?;
+    Ok(u32::try_from(major)?)
+}
+
+async fn database(url: Option<&str>) -> Finding {
     let Some(url) = url else {
         return match postgres::found_on_this_machine() {
             Some(major) => Fine(format!("PostgreSQL: {major} is on this machine and will be started")),
@@ -107,7 +137,7 @@ async fn database(settings: &Settings, running: Option<String>) -> Finding {
             ),
         };
     };
-    match tokio::time::timeout(TIMEOUT, about_database(&url)).await {
+    match tokio::time::timeout(TIMEOUT, about_database(url)).await {
         Ok(Ok(finding)) => finding,
         Ok(Err(error)) => Fault(format!("PostgreSQL: {error:#}")),
         Err(_) => Fault(format!("PostgreSQL: no answer within {} s; check DATABASE_URL", TIMEOUT.as_secs())),

@@ -12,7 +12,7 @@ use eventstore::{
     vault::{PersonKeys, WrappedKey},
 };
 use flate2::read::GzDecoder;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, migrate::Migrator};
 use std::{
     fs,
     io::Read,
@@ -307,6 +307,9 @@ async fn keys_that_are_not_the_main_backup_s_are_found_out_and_the_restore_is_ru
     assert!(refused.contains("3 persons' keys are not in the backup of the keys"), "{refused}");
 
     // Half restored, it serves nobody.
+    let doctor = text(&target.run(&["doctor"]).await.stdout);
+    assert!(doctor.contains("FAULT  restore: that of the backup"), "{doctor}");
+    assert!(doctor.contains("ok     backup: pg_dump and pg_restore"), "{doctor}");
     let refused = refusal(&target.run(&["migrate"]).await);
     assert!(refused.contains("is being restored"), "{refused}");
     let refused = refusal(&target.run(&["up", "--http-addr", "127.0.0.1:0"]).await);
@@ -344,4 +347,47 @@ async fn without_its_keys_all_comes_back_but_the_persons() {
     let events = everything(store.as_ref()).await;
     assert_eq!(vault(&store).open(events[0].stream.id).await.unwrap(), None);
     place(&store, "customer-0").await;
+}
+
+/// A database as the first release left it, with one event.
+async fn of_the_first_release() -> Site {
+    let site = Site { folder: tempfile::tempdir().unwrap(), database: TestPostgres::shared().await.database().await };
+    write_master_key(&site.data_dir(), MASTER_KEY);
+    let pool = site.database.pool().await;
+    sqlx::raw_sql(
+        "DROP SCHEMA public CASCADE; DROP SCHEMA vault CASCADE; DROP SCHEMA read CASCADE; CREATE SCHEMA public",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let released = |version: i64| version <= 11 || (100..=105).contains(&version);
+    let migrations = sql::MIGRATOR.iter().filter(|migration| released(migration.version)).cloned().collect();
+    Migrator::with_migrations(migrations).run(&pool).await.unwrap();
+    sqlx::raw_sql(
+        r#"INSERT INTO logs (log, last_position) VALUES (0, 1);
+           INSERT INTO events (log, position, incarnation, stream_id, stream_kind, version, type, schema_version, shop, command_id,
+                               recorded_at, metadata, payload)
+           SELECT 0, 1, 1, gen_random_uuid(), 'order', 1, 'OrderPlaced', 1, 'dev', gen_random_uuid(), now(),
+                  json_build_object('command_id', gen_random_uuid(), 'correlation_id', gen_random_uuid(), 'source', 'api',
+                                    'actor', json_build_object('kind', 'shop', 'id', 'dev'), 'occurred_at', now(), 'app_version', '0'),
+                  '{"n": 1}'"#,
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    pool.close().await;
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_an_older_release_is_brought_up_to_date() {
+    let site = of_the_first_release().await;
+    let (main, keys) = site.back_up().await;
+    let target = Site::empty().await;
+    target.done(&["restore", "--from", &main, "--keys", &keys]).await;
+    let store = open(&target.database).await;
+    assert_eq!(everything(store.as_ref()).await.len(), 1);
+    place(&store, "grace").await;
+    let head = store.head().await.unwrap();
+    assert_eq!((head.position, head.incarnation.0), (Position(2), 2));
 }

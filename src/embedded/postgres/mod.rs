@@ -10,6 +10,7 @@ mod pinned;
 mod prepare;
 mod tools;
 
+pub use pinned::MAJOR as PINNED_MAJOR;
 pub use tools::{NoTools, Tools};
 
 use std::fs;

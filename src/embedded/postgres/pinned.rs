@@ -18,7 +18,7 @@ use crate::embedded::download::{Artefact, Cache};
 use crate::embedded::supervise::Account;
 
 /// The major version of the table below.
-pub(super) const MAJOR: u32 = 18;
+pub const MAJOR: u32 = 18;
 const NAME: &str = "postgres-18.6.0";
 const TITLE: &str = "PostgreSQL 18.6";
 const OPEN_TO_ALL: u32 = 0o755;
