@@ -10,9 +10,10 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 #[derive(Debug, Error)]
 pub enum MigrateError {
     #[error(
-        "the database is newer than this program: it has had migration {migration}, of which this program knows nothing (its last is {known}); start a newer version"
+        "the database is newer than this program: only programs that know migration {needs} may work with it, and this one knows \
+         nothing of it (its last is {known}); start a newer version"
     )]
-    DatabaseIsNewer { migration: i64, known: i64 },
+    DatabaseIsNewer { needs: i64, known: i64 },
     #[error(
         "migration {migration} was applied to this database in another form than this program has it; it belongs to another build"
     )]
@@ -26,10 +27,12 @@ pub enum MigrateError {
 }
 
 /// Applies what is missing. Several processes may do so at once: they wait for each other. A database that is being restored is refused.
+///
+/// A newer program may have been here: its migrations are left as they are, and the database is refused only if it says itself that
+/// this program is too old for it (see `migrations/0013_compatibility.sql`).
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let failed = |error| MigrateError::Failed(Cause::Execute(error));
-    let mut connection = pool.acquire().await.map_err(failed)?;
-    if let Some(backup) = restoring::mark(&mut connection).await.map_err(failed)? {
+    let mut connection = pool.acquire().await.map_err(unreadable)?;
+    if let Some(backup) = restoring::mark(&mut connection).await.map_err(unreadable)? {
         return Err(MigrateError::Restoring { backup });
     }
     drop(connection);
@@ -37,12 +40,34 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 }
 
 pub(super) async fn apply(pool: &PgPool) -> Result<(), MigrateError> {
-    MIGRATOR.run(pool).await.map_err(|cause| match cause {
-        Cause::VersionMissing(migration) => {
-            let known = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
-            MigrateError::DatabaseIsNewer { migration, known }
-        }
+    admit(pool).await?;
+    // A database older than the mark was migrated by no newer program.
+    let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
+    migrator.set_ignore_missing(true);
+    migrator.run(pool).await.map_err(|cause| match cause {
         Cause::VersionMismatch(migration) => MigrateError::Differs { migration },
         cause => MigrateError::Failed(cause),
-    })
+    })?;
+    // A newer program may have been at it meanwhile: the run has waited for it.
+    admit(pool).await
+}
+
+/// Asks the database whether this program may work with it.
+async fn admit(pool: &PgPool) -> Result<(), MigrateError> {
+    let says = sqlx::query_scalar!(r#"SELECT to_regclass('compatibility') IS NOT NULL AS "says!""#);
+    if !says.fetch_one(pool).await.map_err(unreadable)? {
+        return Ok(());
+    }
+    let needs = sqlx::query_scalar!("SELECT needs FROM compatibility").fetch_one(pool).await.map_err(unreadable)?;
+    match MIGRATOR.version_exists(needs) {
+        true => Ok(()),
+        false => {
+            let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+            Err(MigrateError::DatabaseIsNewer { needs, known })
+        }
+    }
+}
+
+fn unreadable(error: sqlx::Error) -> MigrateError {
+    MigrateError::Failed(Cause::Execute(error))
 }
