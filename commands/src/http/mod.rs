@@ -7,6 +7,7 @@ mod cancel;
 mod edge;
 mod fulfillments;
 mod idempotency;
+mod limit;
 mod locations;
 mod openapi;
 mod operations;
@@ -33,6 +34,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use domain::OrderId;
 use eventstore::{ApiKeys, EventStore, Position, Shops, Vault};
+use limit::{Bounds, Limit};
 use operations::{
     ADJUST_STOCK, CANCEL_ORDER, PACK, PICK, PLACE_ORDER, READ_ORDER, RECEIVE_STOCK, RETRY_SAGA, SET_LOCATION, SHIP,
 };
@@ -114,6 +116,7 @@ pub fn router(state: AppState) -> Router {
         .route("/openapi.json", get(openapi::serve))
         .fallback(no_such_path)
         .method_not_allowed_fallback(not_this_method)
+        .layer(middleware::from_fn_with_state(Arc::new(Limit::new(Bounds::default())), limit::limit))
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(middleware::from_fn(edge::edge))
         .with_state(app)
