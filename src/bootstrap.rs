@@ -5,52 +5,32 @@ use crate::{
     cli::client::{DEV_KEYS, DevKeys},
     config::Settings,
     embedded::data_dir::DataDir,
+    master_keys::KeyFiles,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chrono::Utc;
 use commands::locations::LocationModes;
 use domain::{
     LocationCode,
     location::{self, LocationMode},
 };
-use eventstore::{Actor, ActorKind, ApiKeys, Metadata, Role, Shop, Shops, Source};
-use rand::{TryRng, rngs::SysRng};
+use eventstore::{Actor, ActorKind, ApiKeys, Metadata, Role, Shop, Shops, Source, vault::Keyring};
 use serde_json::json;
-use std::{fs, path::Path};
+use std::path::Path;
 use uuid::Uuid;
 
 pub const DEV_SHOP: &str = "dev";
-const MASTER_KEY: &str = "master.key";
-const MASTER_KEY_BYTES: usize = 32;
 
-/// The key that personal data's keys are wrapped under: from its file, made at the first start if it is ours to make.
-pub fn master_key(settings: &Settings, data_dir: &DataDir) -> Result<[u8; MASTER_KEY_BYTES]> {
-    if let Some(path) = &settings.master_key_file {
-        return read_master_key(path);
-    }
-    let path = data_dir.join(MASTER_KEY);
-    if !path.exists() {
-        let mut key = [0; MASTER_KEY_BYTES];
-        SysRng.try_fill_bytes(&mut key).context("the system gives no random numbers")?;
-        let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        data_dir.write_secret(MASTER_KEY, text.as_bytes())?;
-    }
-    read_master_key(&path)
+/// The files of the master keys that personal data's keys are wrapped under; the first key is made if it is ours to make.
+pub fn master_keys(settings: &Settings, data_dir: &DataDir) -> Result<KeyFiles> {
+    let files = KeyFiles::of(settings, data_dir.path());
+    files.begin()?;
+    Ok(files)
 }
 
-fn read_master_key(path: &Path) -> Result<[u8; MASTER_KEY_BYTES]> {
-    let text = fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
-    let text = text.trim();
-    let mut key = [0; MASTER_KEY_BYTES];
-    if text.len() != 2 * MASTER_KEY_BYTES || !text.is_ascii() {
-        bail!("{} must hold {} hexadecimal digits", path.display(), 2 * MASTER_KEY_BYTES);
-    }
-    for (byte, digits) in key.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let digits = str::from_utf8(digits).unwrap_or_default();
-        *byte = u8::from_str_radix(digits, 16)
-            .with_context(|| format!("{} holds no hexadecimal digits", path.display()))?;
-    }
-    Ok(key)
+/// The master keys that there are; none is made.
+pub fn keyring(settings: &Settings, data_dir: &Path) -> Result<Option<Keyring>> {
+    KeyFiles::of(settings, data_dir).read()
 }
 
 /// Whether the store has no shop of anybody's own yet: then `dev` is of use, whoever started PostgreSQL.

@@ -50,6 +50,9 @@ pub struct Options {
     /// The key that personal data's keys are wrapped under: 64 hexadecimal digits in this file [default: DATA_DIR/master.key]
     #[arg(long, env = "WAYBILL_MASTER_KEY_FILE", global = true, value_name = "PATH")]
     pub master_key_file: Option<PathBuf>,
+    /// Earlier ones, one a line: they still open what lies under them [default: DATA_DIR/previous-master.keys]
+    #[arg(long, env = "WAYBILL_PREVIOUS_MASTER_KEYS_FILE", global = true, value_name = "PATH")]
+    pub previous_master_keys_file: Option<PathBuf>,
     /// How payment and shipping are reached [default: http]
     #[arg(long, env = "WAYBILL_PARTICIPANTS", global = true, value_enum)]
     pub participants: Option<Participants>,
@@ -97,6 +100,7 @@ pub struct Settings {
     pub kafka_replication: Option<i32>,
     pub key: Option<String>,
     pub master_key_file: Option<PathBuf>,
+    pub previous_master_keys_file: Option<PathBuf>,
     pub participants: Participants,
     pub payment_url: Option<String>,
     pub shipping_url: Option<String>,
@@ -132,6 +136,7 @@ impl Settings {
             kafka_replication: first!(kafka_replication),
             key,
             master_key_file: first!(master_key_file),
+            previous_master_keys_file: first!(previous_master_keys_file),
             participants: first!(participants).unwrap_or_default(),
             payment_url: first!(payment_url),
             shipping_url: first!(shipping_url),

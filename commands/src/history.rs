@@ -49,6 +49,8 @@ pub struct Change {
     pub timers: Vec<TimerChange>,
     pub vault: Vec<VaultEntry>,
     pub fence: Option<Fence>,
+    /// Streams that must not have begun: someone whose erasure is asked for gets no new order.
+    pub unbegun: Vec<StreamId>,
 }
 
 /// Reads a recorded event back into the domain's terms: what it means today.
@@ -146,7 +148,9 @@ impl History {
                 stream.events.push(encode(event, rank)?);
             }
         }
-        let Change { claims, mut timers, vault, fence } = change;
+        let Change { claims, mut timers, vault, fence, unbegun } = change;
+        let unbegun = unbegun.into_iter();
+        streams.extend(unbegun.map(|stream| StreamAppend { stream, expected: Expected::NO_STREAM, events: vec![] }));
         let ends = |event: &Event| {
             use domain::order::OrderEvent::{OrderCancelled, OrderCompleted};
             matches!(event, Event::Order(OrderCancelled(_) | OrderCompleted(_)))

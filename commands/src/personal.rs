@@ -135,16 +135,22 @@ impl Address {
 }
 
 impl Note {
-    /// Seals a note under the key of the customer that it is about; without one, under that of the shop's staff.
-    pub async fn seal(
-        vault: &Vault,
-        shop: &str,
-        customer: Option<&str>,
-        note: String,
-    ) -> Result<(Uuid, VaultEntry), PersonalError> {
-        let person = vault.person(shop, customer.unwrap_or(STAFF)).await?;
+    /// Seals a note under the key of the shop's staff.
+    pub async fn seal(vault: &Vault, shop: &str, note: String) -> Result<(Uuid, VaultEntry), PersonalError> {
+        let staff = vault.person(shop, STAFF).await?;
+        Note { note }.sealed(vault, &staff)
+    }
+
+    /// Seals a note under the key of the person that it is about, with whom it is erased. `None`: that has happened, and what is said
+    /// of them now is not kept either.
+    pub async fn about(vault: &Vault, person: Uuid, note: String) -> Result<Option<(Uuid, VaultEntry)>, PersonalError> {
+        let person = vault.person_of_id(person).await?;
+        person.map(|person| Note { note }.sealed(vault, &person)).transpose()
+    }
+
+    fn sealed(&self, vault: &Vault, person: &Person) -> Result<(Uuid, VaultEntry), PersonalError> {
         let id = Uuid::now_v7();
-        Ok((id, vault.seal(&person, id, &serde_json::to_vec(&Note { note })?)?))
+        Ok((id, vault.seal(person, id, &serde_json::to_vec(self)?)?))
     }
 
     pub async fn read(vault: &Vault, note_id: Uuid) -> Result<Option<Note>, PersonalError> {

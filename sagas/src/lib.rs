@@ -12,6 +12,7 @@ mod breaker;
 mod commit;
 pub mod config;
 mod driver;
+pub mod erasure;
 mod job;
 mod limits;
 mod live;
@@ -28,6 +29,7 @@ mod tests;
 mod timers;
 
 pub use config::{GateConfig, RetryPolicy, RunnerConfig};
+pub use erasure::{Destroyed, ErasureDeps, ErasureRecord};
 pub use job::Cause;
 pub use ports::{Clock, LocationError, Locations, SecretError, Secrets, ShipTo, SystemClock};
 pub use runner::{Deps, Runner, RunnerHandle, RunnerStatus};

@@ -42,6 +42,12 @@ pub(crate) fn ended(state: SagaState, took: Option<Duration>) {
     }
 }
 
+/// Erasures under way here, and those of them that wait for orders to end.
+pub(crate) fn erasures(known: usize, waiting: usize) {
+    gauge!("waybill_erasures").set(count(known));
+    gauge!("waybill_erasures_waiting").set(count(waiting));
+}
+
 /// A saga that this build can't carry on: a fault of ours, or a history of a newer build.
 pub(crate) fn stuck() {
     counter!("waybill_saga_faults_total").increment(1);

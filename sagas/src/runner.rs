@@ -9,6 +9,7 @@
 //! | drivers | one for each saga that has something to do, up to a bound (`driver`) |
 use crate::config::RunnerConfig;
 use crate::driver;
+use crate::erasure::{self, ErasureDeps};
 use crate::job::{Cause, Job, Seed};
 use crate::limits::{Gate, Participant};
 use crate::live::Live;
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) jitter: Jitter,
     pub(crate) slots: Arc<Slots>,
     pub(crate) live: Live,
+    pub(crate) erasures: erasure::Table,
     payment_gate: Gate,
     shipping_gate: Gate,
     /// Take up nothing more, wait for nobody.
@@ -127,6 +129,7 @@ impl Runner {
             clock,
             slots,
             live,
+            erasures: erasure::Table::default(),
             stopping: stop.child_token(),
             killed: CancellationToken::new(),
             drivers: TaskTracker::new(),
@@ -193,6 +196,7 @@ async fn supervise(shared: Arc<Shared>, finished: CancellationToken) {
 async fn survey(shared: Arc<Shared>) {
     loop {
         let parked = [Participant::Payment, Participant::Shipping].map(|p| (p, shared.gate(p).parked()));
+        metrics::erasures(shared.erasures.known(), shared.erasures.waiting());
         metrics::survey(&shared.live, parked, shared.slots.count(), shared.clock.now().timestamp());
         for participant in [Participant::Payment, Participant::Shipping] {
             metrics::breaker(participant, shared.gate(participant).state());
@@ -252,6 +256,12 @@ impl RunnerHandle {
         if let Some(job) = self.shared.live.changed(order.0, position) {
             self.shared.start(job);
         }
+    }
+
+    /// Carries out the erasures in the slots held here; until it is called they wait. Called once.
+    pub fn erase_with(&self, deps: ErasureDeps) {
+        let shared = Arc::clone(&self.shared);
+        self.shared.spawn(&self.shared.stopping, async move { erasure::run(shared, deps).await });
     }
 
     pub fn status(&self) -> RunnerStatus {

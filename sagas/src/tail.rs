@@ -47,6 +47,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
 
 fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
     let order = event.stream.id;
+    shared.erasures.hear(event, |person| shared.slots.holds(slot_of(person)));
     if event.stream.kind == StreamKind::Location.name() {
         shared.locations.observe(event);
         return;

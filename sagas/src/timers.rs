@@ -3,6 +3,7 @@ use crate::retry::StoreBackoff;
 use crate::runner::Shared;
 use chrono::{DateTime, Utc};
 use commands::history::SAGA_TIMER;
+use commands::people::ERASURE_TIMER;
 use eventstore::{Slot, Timer};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -48,11 +49,16 @@ async fn page(shared: &Shared, slots: &[Slot], after: Option<(DateTime<Utc>, Uui
 }
 
 fn take_up(shared: &Arc<Shared>, timer: &Timer) {
+    // What is due is taken up now, what is not when it is.
+    let wait = (timer.due_at - shared.clock.now()).to_std().ok().filter(|wait| !wait.is_zero());
+    if timer.name == ERASURE_TIMER {
+        // Orders may have ended while nobody listened: it is looked at now, whatever it waited for.
+        shared.erasures.found(timer.stream.id, Instant::now());
+        return;
+    }
     if timer.name != SAGA_TIMER {
         return;
     }
-    // What is due is taken up now, what is not when it is.
-    let wait = (timer.due_at - shared.clock.now()).to_std().ok().filter(|wait| !wait.is_zero());
     if let Some(job) = shared.live.found(timer.stream.id, wait.map(|wait| Instant::now() + wait)) {
         shared.start(job);
     }

@@ -1,10 +1,10 @@
-//! `waybill keys create`: a key for a shop or a member of staff, shown once.
-use super::{CANNOT_RUN, fail};
+//! `waybill keys create`: a key for a shop or a member of staff, shown once. `rotate` has the other verbs.
+use super::{CANNOT_RUN, fail, rotate};
 use crate::{config::Settings, wiring};
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 use eventstore::{ApiKeys, PgEventStore, Role, Shop, Shops};
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 #[derive(Subcommand, Clone, Debug)]
 pub enum Keys {
@@ -22,6 +22,14 @@ pub enum Keys {
         #[arg(long, default_value = "UTC")]
         time_zone: String,
     },
+    /// Gives personal data a new master key: every person's key is wrapped anew, while the server runs. Interrupted, run it again
+    RotateMaster,
+    /// Destroys again the keys of those who were erased, after an older backup was restored
+    ReapplyErasures {
+        /// The record of erasures [default: DATA_DIR/erasures.jsonl]
+        #[arg(long, value_name = "PATH")]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -33,7 +41,13 @@ pub enum RoleName {
 }
 
 pub async fn run(settings: &Settings, keys: &Keys) -> ExitCode {
-    match create(settings, keys).await {
+    let Keys::Create { role, shop, name, time_zone } = keys else {
+        return match keys {
+            Keys::ReapplyErasures { file } => rotate::reapply(settings, file.as_deref()).await,
+            _ => rotate::run(settings).await,
+        };
+    };
+    match create(settings, *role, shop.as_deref(), name, time_zone).await {
         Ok(key) => {
             say!("{key}");
             ExitCode::SUCCESS
@@ -42,8 +56,13 @@ pub async fn run(settings: &Settings, keys: &Keys) -> ExitCode {
     }
 }
 
-async fn create(settings: &Settings, keys: &Keys) -> Result<String> {
-    let Keys::Create { role, shop, name, time_zone } = keys;
+async fn create(
+    settings: &Settings,
+    role: RoleName,
+    shop: Option<&str>,
+    name: &str,
+    time_zone: &str,
+) -> Result<String> {
     let role = match role {
         RoleName::Shop => Role::Shop,
         RoleName::Warehouse => Role::Warehouse,
@@ -66,10 +85,10 @@ async fn create(settings: &Settings, keys: &Keys) -> Result<String> {
     let store =
         Arc::new(PgEventStore::connect(pool, eventstore::Log::MAIN, eventstore::sql::Options::default()).await?);
     if let Some(shop) = shop {
-        let shop = Shop { id: shop.clone(), time_zone: time_zone.clone(), defaults: serde_json::json!({}) };
+        let shop = Shop { id: shop.to_owned(), time_zone: time_zone.to_owned(), defaults: serde_json::json!({}) };
         Shops::new(store.clone()).create_shop(&shop).await?;
     }
-    let (_, key) = ApiKeys::new(store).create(name, role, shop.as_deref()).await?;
+    let (_, key) = ApiKeys::new(store).create(name, role, shop).await?;
     Ok(key)
 }
 

@@ -15,6 +15,7 @@ pub mod import;
 pub mod keys;
 pub mod migrate;
 pub mod restore;
+pub mod rotate;
 pub mod simulate;
 pub mod trace;
 pub mod up;
@@ -48,7 +49,7 @@ enum Command {
     Import(import::Import),
     Trace(trace::Trace),
     Verify(verify::Verify),
-    /// Makes API keys
+    /// Makes API keys; gives personal data a new master key
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Brings the database's schema up to date

@@ -18,7 +18,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The layout of the folder that this version writes.
 const LAYOUT: u32 = 1;
-const SECRET_MODE: u32 = 0o600;
+pub(crate) const SECRET_MODE: u32 = 0o600;
 const PLAIN_MODE: u32 = 0o644;
 
 /// Why a data folder can't be used.

@@ -1,6 +1,6 @@
 //! The payment provider's paths.
 //!
-//! `POST /v1/authorizations`, `/v1/captures`, `/v1/voids`, `/v1/refunds`: each with an `Idempotency-Key`, bodies as
+//! `POST /v1/authorizations`, `/v1/captures`, `/v1/voids`, `/v1/refunds`, `/v1/erasures`: each with an `Idempotency-Key`, bodies as
 //! in the port.
 
 use axum::body::Bytes;
@@ -12,6 +12,7 @@ use sagas::participants::payment::{
     Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentSimulator, Refund, RefundRequest,
     VoidRequest, Voided,
 };
+use sagas::participants::{ForgetRequest, Forgotten};
 
 use super::ledger;
 use super::problem::{Problem, key, parse};
@@ -23,6 +24,7 @@ pub(super) fn routes(simulator: PaymentSimulator) -> Router {
         .route("/v1/authorizations", post(authorize))
         .route("/v1/captures", post(capture))
         .route("/v1/voids", post(void))
+        .route("/v1/erasures", post(forget))
         .route("/v1/refunds", post(refund))
         .route("/v1/operations/{key}", get(operation))
         .route("/ledger", get(ledger::read::<PaymentSimulator>))
@@ -53,6 +55,11 @@ async fn void(State(simulator): State<PaymentSimulator>, headers: HeaderMap, bod
 async fn refund(State(simulator): State<PaymentSimulator>, headers: HeaderMap, body: Bytes) -> Answer<Refund> {
     let request = RefundRequest { key: key(&headers)?, ..parse(&body)? };
     Ok(Json(simulator.refund(&request).await?))
+}
+
+async fn forget(State(simulator): State<PaymentSimulator>, headers: HeaderMap, body: Bytes) -> Answer<Forgotten> {
+    let request = ForgetRequest { key: key(&headers)?, ..parse(&body)? };
+    Ok(Json(simulator.forget(&request).await?))
 }
 
 async fn operation(State(simulator): State<PaymentSimulator>, Path(key): Path<String>) -> Answer<PaymentOutcome> {

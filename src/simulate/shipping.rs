@@ -1,6 +1,6 @@
 //! The carrier's paths.
 //!
-//! `POST /v1/labels` and `/v1/voids` with an `Idempotency-Key`, bodies as in the port; `GET
+//! `POST /v1/labels`, `/v1/voids` and `/v1/erasures` with an `Idempotency-Key`, bodies as in the port; `GET
 //! /v1/rates?country=…&parcels=…` and `GET /v1/labels/{id}`.
 
 use axum::body::Bytes;
@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use sagas::participants::shipping::{
     Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingSimulator, Tracking, VoidLabelRequest,
 };
+use sagas::participants::{ForgetRequest, Forgotten};
 
 use super::ledger;
 use super::problem::{Problem, key, parse};
@@ -23,6 +24,7 @@ pub(super) fn routes(simulator: ShippingSimulator) -> Router {
         .route("/v1/labels", post(label))
         .route("/v1/labels/{id}", get(track))
         .route("/v1/voids", post(void))
+        .route("/v1/erasures", post(forget))
         .route("/v1/rates", get(rates))
         .route("/v1/operations/{key}", get(operation))
         .route("/ledger", get(ledger::read::<ShippingSimulator>))
@@ -52,6 +54,11 @@ async fn void(State(simulator): State<ShippingSimulator>, headers: HeaderMap, bo
 async fn track(State(simulator): State<ShippingSimulator>, Path(id): Path<String>) -> Answer<Tracking> {
     let tracking = simulator.track(&id).await?;
     tracking.map(Json).ok_or_else(|| Problem::not_found("there is no such label"))
+}
+
+async fn forget(State(simulator): State<ShippingSimulator>, headers: HeaderMap, body: Bytes) -> Answer<Forgotten> {
+    let request = ForgetRequest { key: key(&headers)?, ..parse(&body)? };
+    Ok(Json(simulator.forget(&request).await?))
 }
 
 async fn operation(State(simulator): State<ShippingSimulator>, Path(key): Path<String>) -> Answer<ShippingOutcome> {

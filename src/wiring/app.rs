@@ -4,6 +4,7 @@ use crate::{
     bootstrap,
     config::Settings,
     embedded::data_dir::DataDir,
+    erasures::Erasures,
     graphql,
     health::{Health, Part},
 };
@@ -17,7 +18,7 @@ use queries::{
     projections::{ChangedOrder, ProjectionObserver, Runner as ProjectionRunner},
 };
 use sagas::{
-    Deps, Runner, RunnerConfig, RunnerHandle, SystemClock,
+    Deps, ErasureDeps, Runner, RunnerConfig, RunnerHandle, SystemClock,
     participants::{
         DEFAULT_TIME_LIMIT,
         payment::{HttpPayment, InProcessPayment, PaymentPort, PaymentSimulator},
@@ -68,8 +69,9 @@ impl App {
         sql::migrate(&pool).await?;
         let pg = Arc::new(PgEventStore::connect(pool.clone(), Log::MAIN, sql::Options::default()).await?);
         let store: Arc<dyn EventStore> = pg.clone();
-        let master_key = bootstrap::master_key(settings, data_dir)?;
-        let vault = Arc::new(Vault::new(&master_key, pg.clone(), store.clone()));
+        let master_keys = Arc::new(bootstrap::master_keys(settings, data_dir)?);
+        let vault = Vault::connect(master_keys, pg.clone(), store.clone()).await;
+        let vault = Arc::new(vault.context("personal data can't be opened")?);
         let keys = Arc::new(ApiKeys::new(pg.clone()));
         let shops = Arc::new(Shops::new(pg.clone()));
         let locations = LocationModes::new(store.clone());
@@ -98,6 +100,7 @@ impl App {
             clock: Arc::new(SystemClock),
         };
         let runner = Runner::spawn(RunnerConfig::new(owner(data_dir)?, env!("CARGO_PKG_VERSION")), deps, &stop_sagas);
+        runner.erase_with(ErasureDeps { vault: vault.clone(), record: Arc::new(Erasures::in_folder(data_dir.path())) });
         reports::sagas(health.clone(), runner.clone(), stop_rest.clone());
         reports::claims(health.clone(), pg.claim_days(), stop_rest.clone());
 

@@ -24,9 +24,14 @@ impl VaultSecrets {
         serde_json::from_value(defaults).map_err(|error| SecretError::Unavailable(error.to_string()))
     }
 
+    /// A saga meets an erased person only where an older backup was restored: that is for a person to decide.
     async fn personal(&self, order: OrderId) -> Result<Option<PersonalData>, SecretError> {
-        let data = PersonalData::of_order(&self.vault, order).await;
-        data.map_err(|error| SecretError::Unavailable(error.to_string()))
+        let unavailable = |error: String| SecretError::Unavailable(error);
+        let data = PersonalData::of_order(&self.vault, order).await.map_err(|error| unavailable(error.to_string()))?;
+        if data.is_none() && self.vault.is_erased(order.0).await.map_err(|error| unavailable(error.to_string()))? {
+            return Err(SecretError::Missing("customer_erased"));
+        }
+        Ok(data)
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn adjust(State(app): State<Arc<App>>, request: Request) -> Res
         Turn::First(guard) => Some(guard),
         Turn::Repeat(_) => None,
     };
-    let (note_id, note) = Note::seal(&app.vault, &shop.id, None, reason).await?;
+    let (note_id, note) = Note::seal(&app.vault, &shop.id, reason).await?;
     let note_id = Some(note_id);
     let adjusted = StockAdjusted { location, sku, lot: None, delta, adjustment_ref: adjustment_ref.clone(), note_id };
     let metadata = call.metadata(&app, Uuid::now_v7(), source, (app.clock)());

@@ -54,17 +54,19 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
         Turn::First(guard) => Some(guard),
         Turn::Repeat(_) => None,
     };
-    let customer = history.fulfillment.order.placed.as_ref().filter(|placed| placed.person_id.is_some());
-    let customer = customer.map(|placed| placed.customer_ref.as_str());
-    let (note_id, note) = Note::seal(&app.vault, &history.shop, customer, reason).await?;
+    let person = history.fulfillment.order.placed.as_ref().and_then(|placed| placed.person_id);
+    let (note_id, note) = match person {
+        Some(person) => Note::about(&app.vault, person, reason).await?,
+        None => Some(Note::seal(&app.vault, &history.shop, reason).await?),
+    }
+    .unzip();
     let metadata = call.metadata(&app, history.order.0, source, (app.clock)());
     let decide = |history: &History| {
         let shipped = history.fulfillment.shipment.has_left();
-        let events =
-            Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id: Some(note_id), shipped })?;
+        let events = Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id, shipped })?;
         Ok::<Vec<Event>, Rejection>(events.into_iter().map(Event::from).collect())
     };
-    let change = || Change { vault: vec![note.clone()], ..Change::default() };
+    let change = || Change { vault: note.clone().into_iter().collect(), ..Change::default() };
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
     if let Handled::Written(appended) = &handled {

@@ -12,6 +12,7 @@ mod locations;
 mod openapi;
 mod operations;
 mod orders;
+mod people;
 mod prefer;
 mod problem;
 mod receipts;
@@ -36,7 +37,8 @@ use domain::OrderId;
 use eventstore::{ApiKeys, EventStore, Position, Shops, Vault};
 use limit::{Bounds, Limit};
 use operations::{
-    ADJUST_STOCK, CANCEL_ORDER, PACK, PICK, PLACE_ORDER, READ_ORDER, RECEIVE_STOCK, RETRY_SAGA, SET_LOCATION, SHIP,
+    ADJUST_STOCK, CANCEL_ORDER, ERASE_CUSTOMER, PACK, PICK, PLACE_ORDER, READ_ERASURE, READ_ORDER, RECEIVE_STOCK,
+    RETRY_SAGA, SET_LOCATION, SHIP,
 };
 use problem::{Code, Problem};
 use serde::Serialize;
@@ -113,6 +115,8 @@ pub fn router(state: AppState) -> Router {
         .route(PACK.path, post(fulfillments::pack))
         .route(SHIP.path, post(fulfillments::ship))
         .route(RETRY_SAGA.path, post(sagas::retry))
+        .route(ERASE_CUSTOMER.path, post(people::erase))
+        .route(READ_ERASURE.path, get(people::read))
         .route("/openapi.json", get(openapi::serve))
         .fallback(no_such_path)
         .method_not_allowed_fallback(not_this_method)

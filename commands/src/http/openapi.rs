@@ -32,7 +32,9 @@ use utoipa::OpenApi;
         super::fulfillments::pick,
         super::fulfillments::pack,
         super::fulfillments::ship,
-        super::sagas::retry
+        super::sagas::retry,
+        super::people::erase,
+        super::people::read
     ),
     components(schemas(super::schema::Problem))
 )]

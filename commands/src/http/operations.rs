@@ -46,6 +46,8 @@ operations! {
     PICK = POST "/v1/fulfillments/{id}/pick" "pick" WAREHOUSE, [NotFound, NotAllowed];
     PACK = POST "/v1/fulfillments/{id}/pack" "pack" WAREHOUSE, [NotFound, NotAllowed];
     SHIP = POST "/v1/fulfillments/{id}/ship" "ship" WAREHOUSE, [NotFound, NotAllowed];
+    ERASE_CUSTOMER = POST "/v1/shops/{shop}/customers/{ref}/erase" "erase" &[Role::Operator], [NotFound];
+    READ_ERASURE = GET "/v1/shops/{shop}/customers/{ref}/erasure" "erasure" &[Role::Support, Role::Operator], [NotFound];
     RETRY_SAGA = POST "/v1/sagas/{id}/retry" "retry" &[Role::Operator], [NotFound, NotAllowed];
 }
 

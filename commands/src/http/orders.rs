@@ -21,6 +21,7 @@ use super::{
 use crate::{
     handler::repeats,
     history::{Change, CommitError, History, SAGA_TIMER},
+    people::person_stream,
     personal::ShopDefaults,
 };
 use axum::{
@@ -30,12 +31,15 @@ use axum::{
 };
 use domain::{Decider, Event, OrderId, StreamKind, order::Command, order::Order};
 use eventstore::{
-    AppendError, Claim, Lifetime, Position, Refusal, Shop, Source, TakenClaim, TimerChange, append::MAX_PAYLOAD_BYTES,
+    AppendError, Appended, Claim, Lifetime, Metadata, Position, Refusal, Shop, Source, TakenClaim, TimerChange,
+    append::MAX_PAYLOAD_BYTES,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 const NO_SUCH_ORDER: &str = "there is no such order";
+/// How often an order is stored for someone new.
+const ATTEMPTS: u32 = 3;
 
 fn order_ref_scope(shop: &str) -> String {
     format!("order_ref:{shop}")
@@ -106,27 +110,9 @@ async fn store(
         Turn::Repeat(taken) if repeats(&taken, &asked.idempotency) => return replay(app, &asked, taken).await,
         Turn::Repeat(_) => return Err(Problem::key_reused()),
     };
-    let Placement { mut placed, personal } = placement;
-    let mut change = Change { claims: vec![asked.idempotency.clone(), asked.reference.clone()], ..Change::default() };
-    if !personal.is_empty() {
-        let person = app.vault.person(&asked.shop.id, &placed.customer_ref).await?;
-        change.vault.push(personal.seal(&app.vault, &person, asked.order)?);
-        placed.person_id = Some(person.id);
-    }
-    let mut history = History::new(asked.order, asked.shop.id.clone());
-    change.timers.push(TimerChange::Set {
-        stream: history.stream(StreamKind::Order),
-        name: Cow::Borrowed(SAGA_TIMER),
-        due_at: placed.received_at,
-    });
-    let metadata = call.metadata(app, asked.order.0, source, placed.placed_at);
-    let (command_id, trace_id) = (metadata.command_id, metadata.trace_id.clone());
-    let events =
-        Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
-    let events: Vec<Event> = events.into_iter().map(Event::from).collect();
-
     let wait = Wait::begin(app, asked.order, asked.wait);
-    let committed = history.commit(&*app.store, &events, metadata, change).await;
+    let Attempt { history, events, metadata, committed } = append(app, call, &asked, placement, source).await?;
+    let (command_id, trace_id) = (metadata.command_id, metadata.trace_id);
     drop(guard);
     match committed {
         Ok(appended) => {
@@ -149,6 +135,57 @@ async fn store(
             Err(Problem::invalid(vec![Fault::new("/lines".to_owned(), "too_long", message)]))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What was tried, and what came of it.
+struct Attempt {
+    history: History,
+    events: Vec<Event>,
+    metadata: Metadata,
+    committed: Result<Appended, CommitError>,
+}
+
+/// Appends the order; once more for someone new when the person whom the ref stood for is being erased.
+async fn append(
+    app: &App,
+    call: &Call,
+    asked: &Asked,
+    placement: Placement,
+    source: Source,
+) -> Result<Attempt, Problem> {
+    let Placement { placed, personal } = placement;
+    let metadata = call.metadata(app, asked.order.0, source, placed.placed_at);
+    let mut tries = 0;
+    loop {
+        let (mut placed, mut history) = (placed.clone(), History::new(asked.order, asked.shop.id.clone()));
+        let mut change =
+            Change { claims: vec![asked.idempotency.clone(), asked.reference.clone()], ..Change::default() };
+        if !personal.is_empty() {
+            let person = app.vault.person(&asked.shop.id, &placed.customer_ref).await?;
+            change.vault.push(personal.seal(&app.vault, &person, asked.order)?);
+            change.unbegun.push(person_stream(person.id));
+            placed.person_id = Some(person.id);
+        }
+        change.timers.push(TimerChange::Set {
+            stream: history.stream(StreamKind::Order),
+            name: Cow::Borrowed(SAGA_TIMER),
+            due_at: placed.received_at,
+        });
+        let person = placed.person_id;
+        let events =
+            Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
+        let events: Vec<Event> = events.into_iter().map(Event::from).collect();
+        let committed = history.commit(&*app.store, &events, metadata.clone(), change).await;
+        tries += 1;
+        match (&committed, person) {
+            (Err(CommitError::Append(AppendError::Conflict { stream, .. })), Some(person))
+                if stream.id == person && tries < ATTEMPTS =>
+            {
+                app.vault.part(person).await?;
+            }
+            _ => return Ok(Attempt { history, events, metadata, committed }),
+        }
     }
 }
 

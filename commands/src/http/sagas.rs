@@ -71,7 +71,7 @@ pub(super) async fn retry(State(app): State<Arc<App>>, request: Request) -> Resu
         Turn::First(guard) => Some(guard),
         Turn::Repeat(_) => None,
     };
-    let (note_id, note) = Note::seal(&app.vault, &history.shop, None, reason).await?;
+    let (note_id, note) = Note::seal(&app.vault, &history.shop, reason).await?;
     let now = (app.clock)();
     let metadata = call.metadata(&app, history.order.0, source, now);
     let timer =

@@ -17,6 +17,7 @@ mod amount;
 pub mod contract;
 mod error;
 mod fault;
+mod forget;
 mod http;
 #[cfg(test)]
 mod http_tests;
@@ -33,6 +34,7 @@ use std::time::Duration;
 pub use amount::{Amount, AmountError};
 pub use error::StepError;
 pub use fault::Fault;
+pub use forget::{ForgetRequest, Forgotten, MAX_REFERENCES};
 pub use http::TransportError;
 pub use ledger::{Entry, Kind, OpenError};
 pub use switch::Mode;

@@ -1,5 +1,4 @@
 //! What goes wrong in tests: a store and participants that lose, delay and repeat, by a seed; and points at which a test steps in.
-use crate::participants::StepError;
 use crate::participants::payment::{
     Authorization, AuthorizeRequest, Capture, CaptureRequest, InProcessPayment, PaymentOutcome, PaymentPort, Refund,
     RefundRequest, VoidRequest, Voided,
@@ -8,6 +7,7 @@ use crate::participants::shipping::{
     InProcessShipping, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking,
     VoidLabelRequest,
 };
+use crate::participants::{ForgetRequest, Forgotten, StepError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
@@ -171,6 +171,9 @@ impl PaymentPort for FaultyPayment {
     async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError> {
         through!(self, request, refund)
     }
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
+        through!(self, request, forget)
+    }
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
         let (port, key) = (Arc::clone(&self.0), key.to_owned());
@@ -194,6 +197,9 @@ impl ShippingPort for FaultyShipping {
     }
     async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError> {
         self.0.track(label_id).await
+    }
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
+        through!(self, request, forget)
     }
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
         let (port, key) = (Arc::clone(&self.0), key.to_owned());

@@ -1,5 +1,6 @@
 //! Sagas on a store in memory and the simulated providers, with a clock that jumps: each story, each fault, each point of a crash or a cancel.
 mod crashes;
+mod erasure;
 mod faults;
 mod invariants;
 mod outages;

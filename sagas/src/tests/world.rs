@@ -16,8 +16,8 @@ use domain::shipment;
 use domain::stock::{self, StockReceived};
 use domain::{Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind};
 use eventstore::{
-    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Slot, Source,
-    StreamAppend, StreamId, TimerChange,
+    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Person, Slot, Source,
+    StreamAppend, StreamId, TimerChange, Vault,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -149,6 +149,10 @@ impl World {
         }
     }
 
+    pub(super) fn operator(&self, about: Uuid) -> Metadata {
+        self.metadata(ActorKind::Operator, about)
+    }
+
     /// Goods come in.
     pub(super) async fn stock(&self, sku: &str, quantity: i64) {
         let (location, code) = (LocationCode::from("main"), Sku::from(sku));
@@ -173,6 +177,15 @@ impl World {
     }
 
     pub(super) async fn place_at(&self, token: &str, lines: &[(&str, i64)], price: i64) -> History {
+        self.place_as(token, lines, price, None).await
+    }
+
+    /// An order of someone whose data is sealed.
+    pub(super) async fn place_for(&self, token: &str, lines: &[(&str, i64)], vault: &Vault, of: &Person) -> History {
+        self.place_as(token, lines, 1000, Some((vault, of))).await
+    }
+
+    async fn place_as(&self, token: &str, lines: &[(&str, i64)], price: i64, of: Option<(&Vault, &Person)>) -> History {
         let order = OrderId(Uuid::from_u64_pair(0x0192_0000_0000_7000, self.faults.up_to(u64::MAX)));
         self.secrets.0.lock().unwrap().insert(order, token.to_owned());
         self.orders.lock().unwrap().push(order);
@@ -187,7 +200,7 @@ impl World {
             channel: None,
             store_ref: None,
             customer_ref: "c-1".into(),
-            person_id: None,
+            person_id: of.map(|(_, person)| person.id),
             ship_to: Destination { country: Some("US".into()), postal_prefix: None, default: true },
             billing_country: None,
             currency: Currency { code: "USD".into(), digits: 2 },
@@ -204,7 +217,8 @@ impl World {
         let mut history = History::new(order, SHOP);
         let stream = history.stream(StreamKind::Order);
         let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now };
-        let change = Change { timers: vec![timer], ..Change::default() };
+        let vault = of.map(|(vault, person)| vault.seal(person, order.0, b"Ada").unwrap()).into_iter().collect();
+        let change = Change { timers: vec![timer], vault, ..Change::default() };
         let metadata = self.metadata(ActorKind::Shop, order.0);
         let placed = history.commit(self.inner(), &[placed.into()], metadata, change).await.unwrap();
         history.updated_at = Some(self.store.stamp(placed).recorded_at);

@@ -1,5 +1,7 @@
 //! What is answered.
-use super::{FulfillmentStage, LocationCode, Mode, OrderStatus, Position, ProblemCode, SagaState, described};
+use super::{
+    ErasureStatus, FulfillmentStage, LocationCode, Mode, OrderStatus, Position, ProblemCode, SagaState, described,
+};
 use utoipa::ToSchema;
 
 described! {
@@ -48,6 +50,21 @@ described! {
         order_id: String,
         state: SagaState,
         step: String,
+        position: Position,
+    }
+
+    #[schema(example = json!({"customer_ref": "hh-900", "status": "WAITING", "open_orders": ["ord_019a3f0e6d1c7b50a2b1c3d4e5f60718"],
+        "open_order_count": 1, "requested_at": "2026-11-24T02:30:00.000000Z", "position": "127"}))]
+    ToSchema Erasure {
+        customer_ref: String,
+        status: ErasureStatus,
+        /// What it waits for, oldest first; at most 100 are named.
+        open_orders: Vec<String>,
+        open_order_count: u64,
+        requested_at: String,
+        /// Once it is done.
+        erased_at: Option<String>,
+        /// Where in the log the request is.
         position: Position,
     }
 

@@ -3,10 +3,11 @@ mod answers;
 mod bodies;
 mod parameters;
 
-pub(crate) use answers::{Fulfillment, Location, Order, Problem, Recorded, Saga};
+pub(crate) use answers::{Erasure, Fulfillment, Location, Order, Problem, Recorded, Saga};
 pub(crate) use bodies::{Adjustment, Packed, Picked, PlaceOrder, Reason, Receipt, SetLocation, Shipped};
 pub(crate) use parameters::{
-    FindQuery, FulfillmentPath, LocationPath, OrderPath, Prefer, SagaPath, ShopQuery, WaitQuery, WaybillSource,
+    CustomerPath, FindQuery, FulfillmentPath, LocationPath, OrderPath, Prefer, SagaPath, ShopQuery, WaitQuery,
+    WaybillSource,
 };
 
 use super::problem::Code;
@@ -58,6 +59,7 @@ words! {
     FulfillmentStage {
         ToPick = "TO_PICK", Picking = "PICKING", Picked = "PICKED", Packed = "PACKED", Shipped = "SHIPPED", Cancelled = "CANCELLED"
     }
+    ErasureStatus { Waiting = "WAITING", Erasing = "ERASING", Erased = "ERASED" }
     SagaState {
         Running = "RUNNING", Waiting = "WAITING", Paused = "PAUSED", Compensating = "COMPENSATING", Completed = "COMPLETED",
         Compensated = "COMPENSATED"

@@ -27,6 +27,14 @@ described! {
         code: String,
     }
 
+    #[into_params(parameter_in = Path)]
+    IntoParams CustomerPath {
+        /// The shop's id.
+        shop: String,
+        /// The shop's own name for the customer, percent-encoded.
+        r#ref: String,
+    }
+
     #[into_params(parameter_in = Query)]
     IntoParams ShopQuery {
         /// Whose stock it is; by default the key's shop, or the only shop.

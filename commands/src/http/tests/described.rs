@@ -14,7 +14,12 @@ async fn every_route_is_served_and_described_with_all_its_answers() {
     let app = TestApp::new().await;
     let document = document();
     for operation in OPERATIONS {
-        let path = operation.path.replace("{id}", "x").replace("{code}", "main");
+        let path = operation
+            .path
+            .replace("{id}", "x")
+            .replace("{code}", "main")
+            .replace("{shop}", "dev")
+            .replace("{ref}", "c-1");
         let answer = app.send(request(operation.method.clone(), "none", &path).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.code(), "unauthenticated", "{} {path} is served", operation.method);
 

@@ -3,6 +3,7 @@ mod checks;
 mod described;
 mod idempotency;
 mod orders;
+mod people;
 mod repeats;
 mod waits;
 mod warehouse;

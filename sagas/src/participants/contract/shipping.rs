@@ -6,7 +6,7 @@ use super::{Harness, IMPATIENT, Outcome, PATIENT, is_retryable, is_unknown, kind
 use crate::participants::shipping::{
     LabelRequest, LabelVoided, RateRequest, ShippingOutcome, ShippingPort, TrackingStatus, VoidLabelRequest,
 };
-use crate::participants::{Kind, Mode};
+use crate::participants::{ForgetRequest, Forgotten, Kind, Mode};
 
 /// Runs the shipping port's contract on a harness.
 #[macro_export]
@@ -20,6 +20,7 @@ macro_rules! shipping_contract {
             voiding_an_unknown_label_blocks_it_or_gives_it_back
             a_carrier_that_is_down_did_not_act
             a_restart_keeps_labels_and_blocks
+            a_person_is_forgotten_once_for_good_and_the_ledger_stays
         }
     };
 }
@@ -47,6 +48,11 @@ fn void(key: &str, forward_key: &str, label_id: Option<&str>) -> VoidLabelReques
         forward_key: forward_key.to_owned(),
         label_id: label_id.map(str::to_owned),
     }
+}
+
+fn forget(key: &str, orders: &[&str]) -> ForgetRequest {
+    let orders = orders.iter().map(|order| (*order).to_owned()).collect();
+    ForgetRequest { key: key.to_owned(), reference: "per_1".to_owned(), orders }
 }
 
 /// A harness of the shipping port.
@@ -180,5 +186,31 @@ pub async fn a_restart_keeps_labels_and_blocks<H: ShippingHarness>(ledger: &Path
     port.void_label(&void("w", "a", None)).await?;
     assert_eq!(kinds(&harness.entries().await?), [Kind::Label, Kind::VoidLabel]);
     drop(port);
+    harness.stop().await
+}
+
+/// See the name.
+pub async fn a_person_is_forgotten_once_for_good_and_the_ledger_stays<H: ShippingHarness>(ledger: &Path) -> Outcome {
+    let harness = H::start(ledger, PATIENT).await?;
+    let port = harness.port();
+    port.label(&label("a")).await?;
+    let before = harness.entries().await?;
+    let request = forget("per_1/forget/1", &[ORDER, "ord_2"]);
+    harness.control(Mode::Down).await?;
+    assert!(is_retryable(&port.forget(&request).await));
+    harness.control(Mode::Ok).await?;
+    for _ in 0..2 {
+        assert_eq!(port.forget(&request).await?, Forgotten { orders: 2 });
+    }
+    assert_eq!(refusal(port.forget(&forget("per_1/forget/1", &[ORDER])).await)?, "key_reused");
+    assert_eq!(refusal(port.forget(&forget("none", &[])).await)?, "invalid_orders");
+    assert_eq!(port.query("none").await?, None);
+    drop(port);
+    harness.stop().await?;
+    let harness = H::start(ledger, PATIENT).await?;
+    let port = harness.port();
+    assert_eq!(port.query("per_1/forget/1").await?, Some(ShippingOutcome::Forgotten(Forgotten { orders: 2 })));
+    assert_eq!(port.forget(&request).await?, Forgotten { orders: 2 });
+    assert_eq!(harness.entries().await?, before, "an erasure is no entry");
     harness.stop().await
 }

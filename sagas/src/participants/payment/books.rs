@@ -14,8 +14,8 @@ use super::{
     Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest,
     Voided,
 };
-use crate::participants::Amount;
 use crate::participants::ledger::{Books, Fact, Kind, Refusal, View};
+use crate::participants::{Amount, Forgotten};
 
 /// How long money stays set aside.
 const AUTHORIZATION_LIFETIME: TimeDelta = TimeDelta::days(7);
@@ -24,11 +24,29 @@ const AUTHORIZATION_LIFETIME: TimeDelta = TimeDelta::days(7);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PaymentFact {
-    Authorized { authorization: Authorization, capture_declines: bool },
-    Captured { authorization_id: String, capture: Capture },
-    Voided { authorization_id: String, amount: Amount },
-    Blocked { forward_key: String },
-    Refunded { capture_id: String, refund: Refund },
+    Authorized {
+        authorization: Authorization,
+        capture_declines: bool,
+    },
+    Captured {
+        authorization_id: String,
+        capture: Capture,
+    },
+    Voided {
+        authorization_id: String,
+        amount: Amount,
+    },
+    Blocked {
+        forward_key: String,
+    },
+    /// What these references' person was is no longer known here.
+    Forgotten {
+        orders: Vec<String>,
+    },
+    Refunded {
+        capture_id: String,
+        refund: Refund,
+    },
 }
 
 impl Fact for PaymentFact {
@@ -38,7 +56,7 @@ impl Fact for PaymentFact {
             Self::Captured { capture, .. } => Some((Kind::Capture, &capture.amount)),
             Self::Voided { amount, .. } => Some((Kind::Void, amount)),
             Self::Refunded { refund, .. } => Some((Kind::Refund, &refund.amount)),
-            Self::Blocked { .. } => None,
+            Self::Blocked { .. } | Self::Forgotten { .. } => None,
         }
     }
 
@@ -60,6 +78,7 @@ impl From<PaymentFact> for PaymentOutcome {
             }
             PaymentFact::Blocked { .. } => Self::Voided(Voided { authorization_id: None }),
             PaymentFact::Refunded { refund, .. } => Self::Refunded(refund),
+            PaymentFact::Forgotten { orders } => Self::Forgotten(Forgotten { orders: orders.len() as u64 }),
         }
     }
 }
@@ -120,7 +139,8 @@ impl Books for PaymentBooks {
                     taken.refunded_minor += refund.amount.minor;
                 }
             }
-            PaymentFact::Blocked { .. } => {}
+            // The books hold amounts and ids; they never held more.
+            PaymentFact::Blocked { .. } | PaymentFact::Forgotten { .. } => {}
         }
     }
 }

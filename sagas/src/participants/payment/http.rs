@@ -9,8 +9,8 @@ use super::{
     Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest,
     VoidRequest, Voided,
 };
-use crate::participants::StepError;
 use crate::participants::http::{Transport, TransportError};
+use crate::participants::{ForgetRequest, Forgotten, StepError};
 
 /// A payment provider at a URL.
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ pub struct HttpPayment {
     authorizations: Url,
     captures: Url,
     voids: Url,
+    erasures: Url,
     refunds: Url,
 }
 
@@ -34,6 +35,7 @@ impl HttpPayment {
             authorizations: transport.endpoint(&["v1", "authorizations"])?,
             captures: transport.endpoint(&["v1", "captures"])?,
             voids: transport.endpoint(&["v1", "voids"])?,
+            erasures: transport.endpoint(&["v1", "erasures"])?,
             refunds: transport.endpoint(&["v1", "refunds"])?,
             transport,
         })
@@ -60,6 +62,10 @@ impl PaymentPort for HttpPayment {
 
     async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError> {
         self.transport.act(&self.refunds, &request.key, request).await
+    }
+
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
+        self.transport.act(&self.erasures, &request.key, request).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {

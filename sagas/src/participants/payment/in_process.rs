@@ -8,7 +8,7 @@ use super::{
     Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, PaymentSimulator, Refund,
     RefundRequest, VoidRequest, Voided,
 };
-use crate::participants::{StepError, within};
+use crate::participants::{ForgetRequest, Forgotten, StepError, within};
 
 /// Calls a [`PaymentSimulator`] directly.
 #[derive(Debug, Clone)]
@@ -44,6 +44,10 @@ impl PaymentPort for InProcessPayment {
 
     async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError> {
         within(self.limit, self.simulator.refund(request)).await
+    }
+
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
+        within(self.limit, self.simulator.forget(request)).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {

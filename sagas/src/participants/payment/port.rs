@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::participants::{Amount, StepError};
+use crate::participants::{Amount, ForgetRequest, Forgotten, StepError};
 
 /// What a saga needs of whoever holds the customer's money.
 ///
@@ -37,6 +37,10 @@ pub trait PaymentPort: Send + Sync {
 
     /// Gives captured money back, all or part of it. Refusals: `unknown_capture`, `exceeds_captured`, `invalid_amount`.
     async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError>;
+
+    /// Forgets what is held of a person. No ledger entry: nothing acted; but the key is kept like any other.
+    /// Refusals: `invalid_orders`.
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError>;
 
     /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone
     /// is no reason to compensate (block the key with [`Self::void`]). Never answers `Refused`.
@@ -154,6 +158,8 @@ pub enum PaymentOutcome {
     Voided(Voided),
     /// It gave money back.
     Refunded(Refund),
+    /// It forgot a person.
+    Forgotten(Forgotten),
     /// It was refused and will always be; `voided` when the key is blocked.
     Refused {
         /// Stable and machine-readable.

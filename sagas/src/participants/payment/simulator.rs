@@ -13,6 +13,7 @@ use super::{
     Voided,
 };
 use crate::participants::fault::Fault;
+use crate::participants::forget::{ForgetRequest, Forgotten};
 use crate::participants::ledger::{Answer, Call, Entry, Known, Ledger, OpenError, Refusal, Settled, View, fingerprint};
 use crate::participants::switch::{Mode, Switch};
 
@@ -129,6 +130,16 @@ impl PaymentSimulator {
         let parts = ["refund", &request.reference, &request.capture_id, &amount];
         match self.act(&request.key, &request.reference, &parts, |view| books::refund(view, request)).await? {
             PaymentFact::Refunded { refund, .. } => Ok(refund),
+            other => Err(strange(&other)),
+        }
+    }
+
+    /// See the port.
+    pub async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, Fault> {
+        let forgotten = request.check()?;
+        let decide = |_: &View<'_, _>| Ok(PaymentFact::Forgotten { orders: request.orders.clone() });
+        match self.act(&request.key, &request.reference, &request.parts(), decide).await? {
+            PaymentFact::Forgotten { .. } => Ok(forgotten),
             other => Err(strange(&other)),
         }
     }

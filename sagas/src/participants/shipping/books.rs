@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, VoidLabelRequest};
-use crate::participants::Amount;
 use crate::participants::ledger::{Books, Fact, Kind, Refusal, View};
+use crate::participants::{Amount, Forgotten};
 
 const CARRIER: &str = "Simulated Parcel Service";
 
@@ -42,9 +42,20 @@ const SERVICES: [Service; 3] = [
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ShippingFact {
-    Labelled { label: Label },
-    Voided { label_id: String, cost: Amount },
-    Blocked { forward_key: String },
+    Labelled {
+        label: Label,
+    },
+    Voided {
+        label_id: String,
+        cost: Amount,
+    },
+    Blocked {
+        forward_key: String,
+    },
+    /// What these references' person was is no longer known here.
+    Forgotten {
+        orders: Vec<String>,
+    },
 }
 
 impl Fact for ShippingFact {
@@ -52,7 +63,7 @@ impl Fact for ShippingFact {
         match self {
             Self::Labelled { label } => Some((Kind::Label, &label.cost)),
             Self::Voided { cost, .. } => Some((Kind::VoidLabel, cost)),
-            Self::Blocked { .. } => None,
+            Self::Blocked { .. } | Self::Forgotten { .. } => None,
         }
     }
 
@@ -70,6 +81,7 @@ impl From<ShippingFact> for ShippingOutcome {
             ShippingFact::Labelled { label } => Self::Labelled(label),
             ShippingFact::Voided { label_id, .. } => Self::Voided(LabelVoided { label_id: Some(label_id) }),
             ShippingFact::Blocked { .. } => Self::Voided(LabelVoided { label_id: None }),
+            ShippingFact::Forgotten { orders } => Self::Forgotten(Forgotten { orders: orders.len() as u64 }),
         }
     }
 }
@@ -107,7 +119,8 @@ impl Books for ShippingBooks {
                     sold.voided = true;
                 }
             }
-            ShippingFact::Blocked { .. } => {}
+            // The books hold amounts and ids; they never held more.
+            ShippingFact::Blocked { .. } | ShippingFact::Forgotten { .. } => {}
         }
     }
 }

@@ -8,8 +8,8 @@ use reqwest::Url;
 use super::{
     Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking, VoidLabelRequest,
 };
-use crate::participants::StepError;
 use crate::participants::http::{Transport, TransportError};
+use crate::participants::{ForgetRequest, Forgotten, StepError};
 
 /// A carrier at a URL.
 #[derive(Debug, Clone)]
@@ -18,6 +18,7 @@ pub struct HttpShipping {
     rates: Url,
     labels: Url,
     voids: Url,
+    erasures: Url,
 }
 
 impl HttpShipping {
@@ -32,6 +33,7 @@ impl HttpShipping {
             rates: transport.endpoint(&["v1", "rates"])?,
             labels: transport.endpoint(&["v1", "labels"])?,
             voids: transport.endpoint(&["v1", "voids"])?,
+            erasures: transport.endpoint(&["v1", "erasures"])?,
             transport,
         })
     }
@@ -57,6 +59,10 @@ impl ShippingPort for HttpShipping {
 
     async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError> {
         self.transport.find(&["v1", "labels", label_id]).await
+    }
+
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
+        self.transport.act(&self.erasures, &request.key, request).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {

@@ -8,7 +8,7 @@ use super::{
     Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, ShippingSimulator, Tracking,
     VoidLabelRequest,
 };
-use crate::participants::{StepError, within};
+use crate::participants::{ForgetRequest, Forgotten, StepError, within};
 
 /// Calls a [`ShippingSimulator`] directly.
 #[derive(Debug, Clone)]
@@ -44,6 +44,10 @@ impl ShippingPort for InProcessShipping {
 
     async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError> {
         within(self.limit, self.simulator.track(label_id)).await
+    }
+
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
+        within(self.limit, self.simulator.forget(request)).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {

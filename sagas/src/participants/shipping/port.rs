@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::participants::{Amount, StepError};
+use crate::participants::{Amount, ForgetRequest, Forgotten, StepError};
 
 /// What a saga needs of whoever carries the parcels. Keys behave as in the payment port.
 #[async_trait]
@@ -30,6 +30,10 @@ pub trait ShippingPort: Send + Sync {
 
     /// Where a parcel is. `None`: the carrier knows no such label. Never answers `Refused`.
     async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError>;
+
+    /// Forgets what is held of a person. No ledger entry: nothing acted; but the key is kept like any other.
+    /// Refusals: `invalid_orders`.
+    async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError>;
 
     /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone
     /// is no reason to compensate (block the key with [`Self::void_label`]). Never answers `Refused`.
@@ -161,6 +165,8 @@ pub enum ShippingOutcome {
     Labelled(Label),
     /// It gave a label back, or blocked a key.
     Voided(LabelVoided),
+    /// It forgot a person.
+    Forgotten(Forgotten),
     /// It was refused and will always be; `voided` when the key is blocked.
     Refused {
         /// Stable and machine-readable.

@@ -11,6 +11,7 @@ use super::{
     Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, Tracking, TrackingStatus, VoidLabelRequest,
 };
 use crate::participants::fault::Fault;
+use crate::participants::forget::{ForgetRequest, Forgotten};
 use crate::participants::ledger::{Answer, Call, Entry, Known, Ledger, OpenError, Refusal, View, fingerprint};
 use crate::participants::switch::{Mode, Switch};
 
@@ -79,7 +80,7 @@ impl ShippingSimulator {
         match self.act(&request.key, &request.reference, &parts, |view| books::void(view, request)).await? {
             ShippingFact::Voided { label_id, .. } => Ok(LabelVoided { label_id: Some(label_id) }),
             ShippingFact::Blocked { .. } => Ok(LabelVoided { label_id: None }),
-            other @ ShippingFact::Labelled { .. } => Err(strange(&other)),
+            other => Err(strange(&other)),
         }
     }
 
@@ -96,6 +97,16 @@ impl ShippingSimulator {
                 })
             })
             .await
+    }
+
+    /// See the port.
+    pub async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, Fault> {
+        let forgotten = request.check()?;
+        let decide = |_: &View<'_, _>| Ok(ShippingFact::Forgotten { orders: request.orders.clone() });
+        match self.act(&request.key, &request.reference, &request.parts(), decide).await? {
+            ShippingFact::Forgotten { .. } => Ok(forgotten),
+            other => Err(strange(&other)),
+        }
     }
 
     /// See the port.

@@ -9,7 +9,7 @@ use super::{Harness, Outcome, PATIENT, is_retryable, kinds, refusal, tear, usd};
 use crate::participants::payment::{
     AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, RefundRequest, VoidRequest, Voided,
 };
-use crate::participants::{Kind, Mode, StepError};
+use crate::participants::{ForgetRequest, Forgotten, Kind, Mode, StepError};
 
 pub use unknown::{
     a_call_that_hangs_after_acting_is_unknown_until_asked_or_repeated,
@@ -36,6 +36,7 @@ macro_rules! payment_contract {
             voiding_an_unknown_call_releases_what_it_did
             the_books_are_guarded
             a_key_may_hold_any_visible_character
+            a_person_is_forgotten_once_for_good_and_the_ledger_stays
             a_restart_keeps_every_answer_and_a_torn_tail_is_dropped
             many_calls_of_one_key_at_once_act_once
             a_hundred_calls_at_once_are_in_the_ledger_once_each
@@ -76,6 +77,11 @@ fn refund(key: &str, capture_id: &str, minor: i64) -> RefundRequest {
         capture_id: capture_id.to_owned(),
         amount: usd(minor),
     }
+}
+
+fn forget(key: &str, orders: &[&str]) -> ForgetRequest {
+    let orders = orders.iter().map(|order| (*order).to_owned()).collect();
+    ForgetRequest { key: key.to_owned(), reference: "per_1".to_owned(), orders }
 }
 
 /// A harness of the payment port.
@@ -315,5 +321,31 @@ pub async fn a_provider_that_is_down_did_not_act<H: PaymentHarness>(ledger: &Pat
     port.authorize(&authorize("a", "tok_ok")).await?;
     harness.control(Mode::Ok).await?;
     assert_eq!(kinds(&harness.entries().await?), [Kind::Authorize]);
+    harness.stop().await
+}
+
+/// See the name.
+pub async fn a_person_is_forgotten_once_for_good_and_the_ledger_stays<H: PaymentHarness>(ledger: &Path) -> Outcome {
+    let harness = H::start(ledger, PATIENT).await?;
+    let port = harness.port();
+    port.authorize(&authorize("a", "tok_ok")).await?;
+    let before = harness.entries().await?;
+    let request = forget("per_1/forget/1", &[ORDER, "ord_2"]);
+    harness.control(Mode::Down).await?;
+    assert!(is_retryable(&port.forget(&request).await));
+    harness.control(Mode::Ok).await?;
+    for _ in 0..2 {
+        assert_eq!(port.forget(&request).await?, Forgotten { orders: 2 });
+    }
+    assert_eq!(refusal(port.forget(&forget("per_1/forget/1", &[ORDER])).await)?, "key_reused");
+    assert_eq!(refusal(port.forget(&forget("none", &[])).await)?, "invalid_orders");
+    assert_eq!(port.query("none").await?, None);
+    drop(port);
+    harness.stop().await?;
+    let harness = H::start(ledger, PATIENT).await?;
+    let port = harness.port();
+    assert_eq!(port.query("per_1/forget/1").await?, Some(PaymentOutcome::Forgotten(Forgotten { orders: 2 })));
+    assert_eq!(port.forget(&request).await?, Forgotten { orders: 2 });
+    assert_eq!(harness.entries().await?, before, "an erasure is no entry");
     harness.stop().await
 }
