@@ -163,7 +163,7 @@ impl Given {
     }
 
     pub(crate) fn graphql(&self) -> GraphQl {
-        GraphQl::new(self.pool.clone())
+        GraphQl::new(self.pool.clone(), self.store.clone())
     }
 
     pub(crate) async fn head(&self) -> Position {

@@ -22,12 +22,13 @@ impl Server {
         let store = Arc::new(MemoryEventStore::default());
         let shop = Shop { id: "dev".to_owned(), time_zone: "UTC".to_owned(), defaults: json!({}) };
         Shops::new(store.clone()).create_shop(&shop).await.unwrap();
+        let graphql = GraphQl::new(pool.clone(), store.clone());
         let keys = Arc::new(ApiKeys::new(store));
         let (_, key) = keys.create("shop", Role::Shop, Some("dev")).await.unwrap();
         let (applied, receiver) = watch::channel(Position::ZERO);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/graphql", listener.local_addr().unwrap());
-        let router = router(GraphQl::new(pool.clone()), receiver, keys);
+        let router = router(graphql, receiver, keys);
         tokio::spawn(async move { axum::serve(listener, router).await });
         crate::tls::install_crypto_provider();
         Server { url, key, client: Client::builder().build().unwrap(), applied, pool }
@@ -156,4 +157,21 @@ async fn the_page_needs_no_key_and_nothing_from_elsewhere() {
         let again = server.client.get(&url).header("if-none-match", etag).send().await.unwrap();
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     }
+}
+
+#[tokio::test]
+async fn an_answer_as_of_then_tells_the_position_of_then() {
+    let server = Server::start().await;
+    server.applies(7).await;
+    let ask = |as_of: Value| {
+        let query = "query($asOf: AsOf) { order(ref: \"r-1\", asOf: $asOf) { id } }";
+        server.post(&json!({"query": query, "variables": {"asOf": as_of}})).send()
+    };
+    let response = ask(json!({"position": "0"})).await.unwrap();
+    assert_eq!(header(&response, "waybill-position"), "0");
+    assert_eq!(response.json::<Value>().await.unwrap(), json!({"data": {"order": null}}));
+    let response = ask(json!({"time": "2999-01-01T00:00:00Z"})).await.unwrap();
+    assert_eq!(header(&response, "waybill-position"), "0", "the log's own head");
+    let response = ask(Value::Null).await.unwrap();
+    assert_eq!(header(&response, "waybill-position"), "7");
 }

@@ -105,6 +105,7 @@ impl App {
         reports::claims(health.clone(), pg.claim_days(), stop_rest.clone());
 
         health.watch_store(store.clone());
+        let graphql = GraphQl::new(pool, store.clone());
         let state = AppState {
             store,
             vault,
@@ -116,7 +117,7 @@ impl App {
             app_version: env!("CARGO_PKG_VERSION").into(),
             follower: Some(Arc::new(ports::HandOver(runner.clone()))),
         };
-        let router = commands::router(state).merge(graphql::router(GraphQl::new(pool), read_model.applied, keys));
+        let router = commands::router(state).merge(graphql::router(graphql, read_model.applied, keys));
         Ok(App { router, outcomes, runner, relay, projections, stop_sagas, stop_rest })
     }
 

@@ -7,9 +7,12 @@ use super::{
     snapshot::Snapshot,
     viewer::{sees, shops},
 };
-use crate::sql::{
-    list::{self, FulfillmentFilter},
-    read::FulfillmentRecord,
+use crate::{
+    projections::past::Past,
+    sql::{
+        list::{self, FulfillmentFilter},
+        read::FulfillmentRecord,
+    },
 };
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject, dataloader::DataLoader};
 use domain::{FulfillmentId, OrderId};
@@ -39,7 +42,8 @@ pub(super) struct FulfillmentWhere {
     order_ref: Option<String>,
 }
 
-pub(super) struct Fulfillment(pub(super) Arc<FulfillmentRecord>);
+/// Its row, and its order as it was when that is a row of then.
+pub(super) struct Fulfillment(pub(super) Arc<FulfillmentRecord>, pub(super) Option<Arc<Past>>);
 
 /// A line of a fulfillment, in units.
 #[derive(SimpleObject)]
@@ -62,6 +66,9 @@ impl Fulfillment {
     }
 
     async fn order(&self, ctx: &Context<'_>) -> Result<Order> {
+        if let Some(past) = &self.1 {
+            return Ok(Order::of_past(past.clone()));
+        }
         let id = OrderId(self.0.order_id);
         order::by_id(ctx, id).await?.ok_or_else(|| corrupt("fulfillments.order_id", &id.to_string()))
     }
@@ -102,7 +109,7 @@ impl Fulfillment {
 pub(super) async fn by_id(ctx: &Context<'_>, id: FulfillmentId) -> Result<Option<Fulfillment>> {
     let found = ctx.data::<DataLoader<Loaders>>()?.load_one(FulfillmentById(id.0)).await.map_err(shared)?;
     match found {
-        Some(fulfillment) if sees(ctx, &fulfillment.shop)? => Ok(Some(Fulfillment(fulfillment))),
+        Some(fulfillment) if sees(ctx, &fulfillment.shop)? => Ok(Some(Fulfillment(fulfillment, None))),
         _ => Ok(None),
     }
 }
@@ -125,7 +132,7 @@ pub(super) async fn list(
         list::fulfillments(&mut conn, &filter, &slice).await.map_err(|error| database(&error))?
     };
     let total = Total::Fulfillments(filter);
-    page(&slice, rows, total, LIST, |row| row.fulfillment_id, |row| Fulfillment(Arc::new(row)))
+    page(&slice, rows, total, LIST, |row| row.fulfillment_id, |row| Fulfillment(Arc::new(row), None))
 }
 
 const STAGES: [(FulfillmentStage, &str); 6] = [

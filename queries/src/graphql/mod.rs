@@ -2,6 +2,7 @@
 //!
 //! A request is answered from one snapshot of the rows, so that all of it reflects one position, and that one is told. A shop sees
 //! what is its own, and nothing else exists for it; staff see all shops.
+mod as_of;
 mod connection;
 mod error;
 mod fulfillment;
@@ -25,8 +26,9 @@ pub use viewer::Viewer;
 use async_graphql::{
     Context, EmptyMutation, EmptySubscription, ID, Object, Result, SDLExportOptions, Schema, dataloader::DataLoader,
 };
+use as_of::{Archive, AsOf};
 use connection::{Cost, cost};
-use eventstore::Position;
+use eventstore::{EventStore, Position};
 use fulfillment::{FulfillmentConnection, FulfillmentWhere};
 use loaders::Loaders;
 use node::Node;
@@ -51,6 +53,7 @@ type Queries = Schema<Query, EmptyMutation, EmptySubscription>;
 pub struct GraphQl {
     schema: Queries,
     pool: PgPool,
+    store: Arc<dyn EventStore>,
 }
 
 impl std::fmt::Debug for GraphQl {
@@ -60,13 +63,14 @@ impl std::fmt::Debug for GraphQl {
 }
 
 impl GraphQl {
-    pub fn new(pool: PgPool) -> GraphQl {
+    /// The present is read from the pool's database, the past from the store.
+    pub fn new(pool: PgPool, store: Arc<dyn EventStore>) -> GraphQl {
         let schema = Schema::build(Query, EmptyMutation, EmptySubscription)
             .register_output_type::<Node>()
             .limit_depth(MAX_DEPTH)
             .limit_complexity(MAX_COST)
             .finish();
-        GraphQl { schema, pool }
+        GraphQl { schema, pool, store }
     }
 
     /// The schema in its own language, as it is kept in `queries/schema.graphql`.
@@ -74,7 +78,8 @@ impl GraphQl {
         self.schema.sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().use_space_ident())
     }
 
-    /// Answers one request; errors stand in the response. Without a database there is no position to tell: `None`.
+    /// Answers one request; errors stand in the response. The position is what the answer reflects: that of the rows, or the earliest
+    /// that the request asked for as of. Without a database there is none to tell: `None`.
     pub async fn execute(&self, request: Request, viewer: Viewer) -> (Response, Option<Position>) {
         let snapshot = match Snapshot::open(&self.pool).await {
             Ok(snapshot) => Arc::new(snapshot),
@@ -84,15 +89,16 @@ impl GraphQl {
             }
         };
         let loaders = DataLoader::new(Loaders::new(snapshot.clone()), tokio::spawn);
-        let request = request.data(viewer).data(snapshot.clone()).data(loaders);
+        let archive = Arc::new(Archive::new(self.store.clone()));
+        let request = request.data(viewer).data(snapshot.clone()).data(loaders).data(archive.clone());
         let response = self.schema.execute(request).await;
-        (error::with_codes(response), Some(snapshot.position()))
+        (error::with_codes(response), Some(archive.asked().unwrap_or(snapshot.position())))
     }
 }
 
 struct Query;
 
-/// What can be asked. Everything in one request reflects one position of the log.
+/// What can be asked. Everything in one request reflects one position of the log, but for what is asked for as of another.
 #[Object]
 impl Query {
     /// Anything by its id: `ord_…`, `ful_…` or `sag_…`. Null when there is no such thing, or it is another shop's.
@@ -101,15 +107,18 @@ impl Query {
     }
 
     /// One order, by its id or by the shop's own ref. A ref that several shops use is refused with the code AMBIGUOUS_REF and the
-    /// candidates: then name the shop too.
+    /// candidates: then name the shop too. `asOf` answers it, and all that hangs on it, as it was then: null when it was not placed
+    /// yet. A position that the log has not reached is refused with the code POSITION_NOT_REACHED.
+    #[graphql(complexity = "as_of::cost(as_of, child_complexity)")]
     async fn order(
         &self,
         ctx: &Context<'_>,
         id: Option<ID>,
         #[graphql(name = "ref")] order_ref: Option<String>,
         shop: Option<ID>,
+        as_of: Option<AsOf>,
     ) -> Result<Option<Order>> {
-        orders::one(ctx, id, order_ref, shop).await
+        orders::one(ctx, id, order_ref, shop, as_of).await
     }
 
     /// Orders, the newest first unless said otherwise.

@@ -9,7 +9,10 @@ use super::{
     timeline::{self, TimelineConnection},
     viewer::sees,
 };
-use crate::{projections::orders::Progress, sql::read::OrderRecord};
+use crate::{
+    projections::{orders::Progress, past::Past},
+    sql::read::OrderRecord,
+};
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject, dataloader::DataLoader};
 use domain::OrderId;
 use std::sync::Arc;
@@ -66,7 +69,8 @@ pub(super) enum FulfillmentStatus {
     Fulfilled,
 }
 
-pub(super) struct Order(pub(super) Arc<OrderRecord>);
+/// Its row, and what hung on it when that is a row of then.
+pub(super) struct Order(pub(super) Arc<OrderRecord>, Option<Arc<Past>>);
 
 /// A line of an order.
 #[derive(SimpleObject)]
@@ -230,15 +234,21 @@ impl Order {
     /// The goods by location, once they are released to a warehouse.
     #[graphql(complexity = "1 + 2 * child_complexity")]
     async fn fulfillments(&self, ctx: &Context<'_>) -> Result<Vec<Fulfillment>> {
+        if let Some(past) = &self.1 {
+            return Ok(past.fulfillments.iter().map(|row| Fulfillment(row.clone(), Some(past.clone()))).collect());
+        }
         let found =
             ctx.data::<DataLoader<Loaders>>()?.load_one(FulfillmentsOf(self.0.order_id)).await.map_err(shared)?;
-        Ok(found.unwrap_or_default().into_iter().map(Fulfillment).collect())
+        Ok(found.unwrap_or_default().into_iter().map(|row| Fulfillment(row, None)).collect())
     }
 
     /// The process that carries it out.
     async fn saga(&self, ctx: &Context<'_>) -> Result<Option<Saga>> {
+        if let Some(past) = &self.1 {
+            return Ok(Some(Saga(past.saga.clone(), Some(past.clone()))));
+        }
         let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaOf(self.0.order_id)).await.map_err(shared)?;
-        Ok(found.map(Saga))
+        Ok(found.map(|row| Saga(row, None)))
     }
 
     /// All that happened to it, in plain words, the earliest first.
@@ -251,7 +261,7 @@ impl Order {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<TimelineConnection> {
-        timeline::of(ctx, self.0.order_id, Arguments { first, after, last, before }).await
+        timeline::of(ctx, self.0.order_id, self.1.as_deref(), Arguments { first, after, last, before }).await
     }
 
     /// How many events the order's own stream holds, as in REST.
@@ -266,6 +276,14 @@ impl Order {
 }
 
 impl Order {
+    pub(super) fn of_now(row: Arc<OrderRecord>) -> Order {
+        Order(row, None)
+    }
+
+    pub(super) fn of_past(past: Arc<Past>) -> Order {
+        Order(past.order.clone(), Some(past))
+    }
+
     fn decimal(&self, minor: i64) -> Decimal {
         Decimal::new(minor, self.0.digits)
     }
@@ -275,7 +293,7 @@ impl Order {
 pub(super) async fn by_id(ctx: &Context<'_>, id: OrderId) -> Result<Option<Order>> {
     let found = ctx.data::<DataLoader<Loaders>>()?.load_one(OrderById(id.0)).await.map_err(shared)?;
     match found {
-        Some(order) if sees(ctx, &order.shop)? => Ok(Some(Order(order))),
+        Some(order) if sees(ctx, &order.shop)? => Ok(Some(Order::of_now(order))),
         _ => Ok(None),
     }
 }

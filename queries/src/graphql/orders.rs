@@ -1,5 +1,6 @@
 //! Finding orders: one by its id or ref, and lists of them.
 use super::{
+    as_of::{self, AsOf},
     connection::{Arguments, Page, Total, page},
     error::{bad_input, database, text},
     order::{Order, OrderStatus, by_id, status_name},
@@ -13,6 +14,7 @@ use crate::sql::{
 };
 use async_graphql::{Context, Enum, Error, ErrorExtensions, ID, InputObject, Name, Result, Value};
 use domain::OrderId;
+use eventstore::Position;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -86,20 +88,33 @@ pub(super) async fn one(
     id: Option<ID>,
     order_ref: Option<String>,
     shop: Option<ID>,
+    as_of: Option<AsOf>,
 ) -> Result<Option<Order>> {
+    let then = match as_of {
+        Some(as_of) => Some(as_of::position(ctx, as_of).await?),
+        None => None,
+    };
     match (id, text("ref", order_ref)?) {
         (Some(id), None) => {
-            let Ok(id) = id.parse() else { return Ok(None) };
-            let order = by_id(ctx, id).await?;
+            let Ok(id) = id.parse::<OrderId>() else { return Ok(None) };
+            let order = match then {
+                Some(then) => as_of::by_id(ctx, id.0, then).await?,
+                None => by_id(ctx, id).await?,
+            };
             Ok(order.filter(|order| shop.is_none_or(|shop| shop.0 == order.0.shop)))
         }
-        (None, Some(order_ref)) => by_ref(ctx, &order_ref, text("shop", shop.map(|id| id.0))?).await,
+        (None, Some(order_ref)) => by_ref(ctx, &order_ref, text("shop", shop.map(|id| id.0))?, then).await,
         (None, None) => Err(bad_input("say which order: id or ref")),
         (Some(_), Some(_)) => Err(bad_input("id and ref can't both be given")),
     }
 }
 
-async fn by_ref(ctx: &Context<'_>, order_ref: &str, shop: Option<String>) -> Result<Option<Order>> {
+async fn by_ref(
+    ctx: &Context<'_>,
+    order_ref: &str,
+    shop: Option<String>,
+    then: Option<Position>,
+) -> Result<Option<Order>> {
     let shops = shops(ctx, shop.as_deref())?;
     let Some(all_one) = shops.windows(2).all(|pair| pair[0] == pair[1]).then(|| shops.first()) else { return Ok(None) };
     let found = {
@@ -107,10 +122,37 @@ async fn by_ref(ctx: &Context<'_>, order_ref: &str, shop: Option<String>) -> Res
         let found = read::orders_by_ref(&mut conn, order_ref, all_one.map(String::as_str), MAX_CANDIDATES).await;
         found.map_err(|error| database(&error))?
     };
+    if let Some(then) = then {
+        return of_these(ctx, order_ref, &found, then).await;
+    }
     match &found[..] {
         [] => Ok(None),
         [(id, _)] => by_id(ctx, OrderId(*id)).await,
         candidates => Err(ambiguous(order_ref, candidates)),
+    }
+}
+
+/// The one of them that was placed by then.
+async fn of_these(
+    ctx: &Context<'_>,
+    order_ref: &str,
+    found: &[(Uuid, String)],
+    then: Position,
+) -> Result<Option<Order>> {
+    let mut orders = Vec::new();
+    let mut candidates = Vec::new();
+    for (id, shop) in found {
+        if let Some(order) = as_of::by_id(ctx, *id, then).await? {
+            orders.push(order);
+            candidates.push((*id, shop.clone()));
+        }
+    }
+    // Where not all of them were looked at, another may have been placed by then.
+    let all = i64::try_from(found.len()).unwrap_or(i64::MAX) < MAX_CANDIDATES;
+    match orders.len() {
+        0 if found.is_empty() => as_of::known_by(ctx, then).map(|()| None),
+        0 | 1 if all => Ok(orders.pop()),
+        _ => Err(ambiguous(order_ref, if all { &candidates } else { found })),
     }
 }
 
@@ -142,5 +184,5 @@ pub(super) async fn list(
         OrderKey::PlacedAt => (row.placed_at, row.order_id),
         OrderKey::UpdatedAt => (row.updated_at, row.order_id),
     };
-    page(&slice, rows, Total::Orders(filter), name, of, |row| Order(Arc::new(row)))
+    page(&slice, rows, Total::Orders(filter), name, of, |row| Order::of_now(Arc::new(row)))
 }

@@ -8,9 +8,12 @@ use super::{
     snapshot::Snapshot,
     viewer::{sees, shops},
 };
-use crate::sql::{
-    list::{self, SagaFilter},
-    read::SagaRecord,
+use crate::{
+    projections::past::Past,
+    sql::{
+        list::{self, SagaFilter},
+        read::SagaRecord,
+    },
 };
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, dataloader::DataLoader};
 use domain::{OrderId, SagaId};
@@ -47,7 +50,8 @@ pub(super) struct SagaWhere {
     waiting_longer_than_seconds: Option<i32>,
 }
 
-pub(super) struct Saga(pub(super) Arc<SagaRecord>);
+/// Its row, and its order as it was when that is a row of then.
+pub(super) struct Saga(pub(super) Arc<SagaRecord>, pub(super) Option<Arc<Past>>);
 
 /// The process that carries an order out, step by step.
 #[Object]
@@ -58,6 +62,9 @@ impl Saga {
     }
 
     async fn order(&self, ctx: &Context<'_>) -> Result<Order> {
+        if let Some(past) = &self.1 {
+            return Ok(Order::of_past(past.clone()));
+        }
         let id = OrderId(self.0.order_id);
         order::by_id(ctx, id).await?.ok_or_else(|| corrupt("sagas.order_id", &id.to_string()))
     }
@@ -102,7 +109,7 @@ impl Saga {
 pub(super) async fn by_id(ctx: &Context<'_>, id: SagaId) -> Result<Option<Saga>> {
     let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaById(id.0)).await.map_err(shared)?;
     match found {
-        Some(saga) if sees(ctx, &saga.shop)? => Ok(Some(Saga(saga))),
+        Some(saga) if sees(ctx, &saga.shop)? => Ok(Some(Saga(saga, None))),
         _ => Ok(None),
     }
 }
@@ -123,7 +130,7 @@ pub(super) async fn list(ctx: &Context<'_>, filter: Option<SagaWhere>, arguments
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
         list::sagas(&mut conn, &filter, &slice).await.map_err(|error| database(&error))?
     };
-    page(&slice, rows, Total::Sagas(filter), LIST, |row| row.saga_id, |row| Saga(Arc::new(row)))
+    page(&slice, rows, Total::Sagas(filter), LIST, |row| row.saga_id, |row| Saga(Arc::new(row), None))
 }
 
 const STATES: [(SagaState, &str); 6] = [

@@ -1,11 +1,15 @@
 //! An order's timeline: all that happened to it, in plain words.
 use super::{
+    as_of,
     connection::{Arguments, Page, Total, page},
     error::shared,
     loaders::{Loaders, Part, TimelineCountOf, TimelineOf},
     scalars::{DateTime, Position},
 };
-use crate::sql::{list::Slice, read::TimelineRecord};
+use crate::{
+    projections::past::Past,
+    sql::{list::Slice, read::TimelineRecord},
+};
 use async_graphql::{
     Context, ID, Object, OutputType, Result,
     connection::{ConnectionNameType, EdgeNameType},
@@ -75,8 +79,18 @@ impl TimelineEntry {
     }
 }
 
-pub(super) async fn of(ctx: &Context<'_>, order: Uuid, arguments: Arguments) -> Result<TimelineConnection> {
+/// Of the order as it is, or as it was.
+pub(super) async fn of(
+    ctx: &Context<'_>,
+    order: Uuid,
+    past: Option<&Past>,
+    arguments: Arguments,
+) -> Result<TimelineConnection> {
     let slice: Slice<i64> = arguments.slice(LIST)?;
+    if let Some(past) = past {
+        let total = Total::Known(past.timeline.len() as i64);
+        return page(&slice, as_of::timeline(past, &slice), total, LIST, |row| row.position, TimelineEntry);
+    }
     let part = Part {
         after: slice.after.unwrap_or(0),
         before: slice.before.unwrap_or(i64::MAX),

@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod fulfillments;
 mod history;
 pub(crate) mod orders;
+pub(crate) mod past;
 mod replay;
 mod runner;
 pub(crate) mod sagas;

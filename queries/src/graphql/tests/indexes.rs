@@ -53,7 +53,7 @@ async fn each_index_of_the_read_model_is_read_by_what_clients_ask() {
     given.pool.execute(ROWS).await.unwrap();
     let options = given.pool.connect_options();
     let pool = PgPoolOptions::new().max_connections(2).connect_with((*options).clone()).await.unwrap();
-    let graphql = GraphQl::new(pool.clone());
+    let graphql = GraphQl::new(pool.clone(), given.store.clone());
     for query in ASKED {
         let answer = ask(&graphql, support(), query, json!({})).await;
         assert_eq!(answer.get("errors"), None, "{query}");

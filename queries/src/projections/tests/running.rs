@@ -122,33 +122,78 @@ async fn a_row_that_was_tampered_with_is_found_by_a_replay() {
     assert_eq!(found, [("stock", true), ("stock", false)]);
 }
 
-#[tokio::test]
-async fn an_event_that_can_t_be_read_stops_the_runner_where_it_is_and_says_so() {
-    let given = Given::new().await;
-    given.completed("dev", placed("r-1", &[("a", 1)])).await;
-    let readable = given.project().await;
-    let unknown = NewEvent {
-        event_type: "OrderTeleported".into(),
+/// An event of any type, in the stream of an order that has been placed.
+async fn record(given: &Given, order: OrderId, event_type: &'static str, payload: &str) {
+    let event = NewEvent {
+        event_type: event_type.into(),
         schema_version: 1,
-        payload: serde_json::value::to_raw_value(&()).unwrap(),
+        payload: serde_json::value::RawValue::from_string(payload.to_owned()).unwrap(),
         rank: 0,
     };
     let mut append: Append = crate::given::empty_append("dev", ActorKind::System);
-    append.streams.push(StreamAppend {
-        stream: StreamId::new(crate::given::order_id().0, "order"),
-        expected: Expected::Any,
-        events: vec![unknown],
-    });
+    let stream = StreamId::new(order.0, "order");
+    append.streams.push(StreamAppend { stream, expected: Expected::Any, events: vec![event] });
     given.store.append(append).await.unwrap();
-    given.completed("dev", placed("r-2", &[("a", 1)])).await;
+}
 
+async fn stands_still(given: &Given) -> (String, Position) {
     let mut running = given.run();
     let failing = |state: &RunnerState| matches!(state, RunnerState::Failing { .. });
     let state = running.handle.state.wait_for(failing).await.unwrap().clone();
     let RunnerState::Failing { error, .. } = state else { unreachable!() };
-    assert!(error.contains("OrderTeleported") && error.contains(&format!("position {}", readable.0 + 1)), "{error}");
-    assert_eq!(*running.handle.applied.borrow(), readable);
+    let applied = *running.handle.applied.borrow();
     running.stop().await;
+    (error, applied)
+}
+
+#[tokio::test]
+async fn an_event_that_only_a_newer_program_knows_stops_the_runner_until_that_one_goes_on() {
+    let mut given = Given::new().await;
+    let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+    let readable = given.project().await;
+    let upto = given.store.read_log(Position::ZERO, 10).await.unwrap();
+    record(&given, order, "OrderTeleported", "{}").await;
+    given.place("dev", placed("r-2", &[("a", 1)])).await;
+    let (error, applied) = stands_still(&given).await;
+    assert_eq!(applied, readable);
+    let expected = format!(
+        "the event at position {}, version 2 of stream order-{}, can't be read: the event type OrderTeleported in version 1 is \
+         not known here: a newer version of Waybill wrote it, and only that one can read on",
+        readable.next(),
+        order.0.simple()
+    );
+    assert_eq!(error, expected);
+    assert_eq!(stands_still(&given).await, (expected, readable), "trying again skips nothing");
+
+    // The same log as a program sees it that knows the event: to it, it is a cancel.
+    given.store = std::sync::Arc::default();
+    for recorded in upto {
+        record(&given, OrderId(recorded.stream.id), "OrderPlaced", recorded.payload.get()).await;
+    }
+    record(&given, order, "CancelRequested", r#"{"note_id":null}"#).await;
+    given.place("dev", placed("r-2", &[("a", 1)])).await;
+    assert_eq!(given.project().await, readable.next().next());
+    assert_equal_to_a_replay(&given).await;
+}
+
+#[tokio::test]
+async fn an_unknown_version_of_a_known_type_stops_the_runner_too() {
+    let given = Given::new().await;
+    let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+    let readable = given.project().await;
+    let mut append: Append = crate::given::empty_append("dev", ActorKind::System);
+    let event = NewEvent {
+        event_type: "CancelRequested".into(),
+        schema_version: 99,
+        payload: serde_json::value::to_raw_value(&()).unwrap(),
+        rank: 0,
+    };
+    let stream = StreamId::new(order.0, "order");
+    append.streams.push(StreamAppend { stream, expected: Expected::Any, events: vec![event] });
+    given.store.append(append).await.unwrap();
+    let (error, applied) = stands_still(&given).await;
+    assert!(error.contains("CancelRequested in version 99"), "{error}");
+    assert_eq!(applied, readable);
 }
 
 #[tokio::test]

@@ -1,0 +1,118 @@
+//! Orders as they were: answered from history, not from the rows of now.
+//!
+//! The rows serve one end alone, to find an order by its ref. Whatever hangs on an order that was asked for as of then is of then too.
+use super::{
+    error::{coded, corrupt, unavailable},
+    order::Order,
+    scalars::{DateTime, Position},
+    snapshot::Snapshot,
+    viewer::sees,
+};
+use crate::{
+    projections::{ProjectionError, past::Past},
+    sql::{list::Slice, read::TimelineRecord},
+};
+use async_graphql::{Context, Error, ErrorExtensions, OneofObject, Result};
+use eventstore::{AsOf as Moment, AsOfError, EventStore, Position as LogPosition, ReadError};
+use std::sync::{Arc, Mutex, PoisonError};
+use tracing::error;
+use uuid::Uuid;
+
+/// A moment of the log. By time: after the last event that was recorded by then; a time to come means now.
+#[derive(Clone, Copy, Debug, OneofObject)]
+pub(super) enum AsOf {
+    /// After the event at this position, before the next; `"0"` is before the first.
+    Position(Position),
+    Time(DateTime),
+}
+
+/// What one request reads the past from.
+pub(super) struct Archive {
+    store: Arc<dyn EventStore>,
+    /// The earliest moment that the request asked for.
+    asked: Mutex<Option<LogPosition>>,
+}
+
+impl Archive {
+    pub(super) fn new(store: Arc<dyn EventStore>) -> Archive {
+        Archive { store, asked: Mutex::default() }
+    }
+
+    /// The earliest moment that the answer reflects, if it reflects any but the present.
+    pub(super) fn asked(&self) -> Option<LogPosition> {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, position: LogPosition) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked = Some(asked.map_or(position, |other| other.min(position)));
+    }
+}
+
+/// The position that is meant. Noted as what the answer reflects.
+pub(super) async fn position(ctx: &Context<'_>, as_of: AsOf) -> Result<LogPosition> {
+    let archive = ctx.data::<Arc<Archive>>()?;
+    let moment = match as_of {
+        AsOf::Position(position) => Moment::Position(LogPosition(position.0)),
+        AsOf::Time(time) => Moment::Time(time.0),
+    };
+    let position = moment.resolve(archive.store.as_ref()).await.map_err(|error| match error {
+        AsOfError::BeyondHead { asked, head } => not_reached(error.to_string(), asked, head),
+        AsOfError::Read(error) => unreadable(&error),
+    })?;
+    archive.note(position);
+    Ok(position)
+}
+
+/// The order of this id as it was, if it existed then and does for the viewer.
+pub(super) async fn by_id(ctx: &Context<'_>, id: Uuid, position: LogPosition) -> Result<Option<Order>> {
+    let archive = ctx.data::<Arc<Archive>>()?;
+    let events = archive.store.read_streams_as_of(id, position).await.map_err(|error| unreadable(&error))?;
+    match Past::of(id, events).map_err(|error| unfoldable(&error))? {
+        Some(past) if sees(ctx, &past.order.shop)? => Ok(Some(Order::of_past(Arc::new(past)))),
+        _ => Ok(None),
+    }
+}
+
+/// No order of a ref was found in the rows: they know all that was placed by then only once they have come so far.
+pub(super) fn known_by(ctx: &Context<'_>, position: LogPosition) -> Result<()> {
+    let reached = ctx.data::<Arc<Snapshot>>()?.position();
+    if position <= reached {
+        return Ok(());
+    }
+    let message = format!("the read model has come to position {reached}, not yet to {position}: ask by id, or again");
+    Err(not_reached(message, position, reached))
+}
+
+fn not_reached(message: String, wanted: LogPosition, reached: LogPosition) -> Error {
+    coded("POSITION_NOT_REACHED", message).extend_with(|_, extensions| {
+        extensions.set("wanted", wanted.to_string());
+        extensions.set("reached", reached.to_string());
+    })
+}
+
+fn unreadable(cause: &ReadError) -> Error {
+    error!(error = %cause, "the event store can't be read");
+    match cause {
+        ReadError::Unavailable(_) => unavailable(),
+        ReadError::Corrupt(_) => corrupt("events", &cause.to_string()),
+    }
+}
+
+fn unfoldable(cause: &ProjectionError) -> Error {
+    corrupt("events", &cause.to_string())
+}
+
+/// The part of the timeline that is asked for, and one more when there are more; as `sql::read::timelines` answers it.
+pub(super) fn timeline(past: &Past, slice: &Slice<i64>) -> Vec<Arc<TimelineRecord>> {
+    let (after, before) = (slice.after.unwrap_or(0), slice.before.unwrap_or(i64::MAX));
+    let within = past.timeline.iter().filter(|row| row.position > after && row.position < before).cloned();
+    let limit = usize::try_from(slice.limit).unwrap_or(0) + 1;
+    if slice.backward { within.rev().take(limit).collect() } else { within.take(limit).collect() }
+}
+
+/// Cost of an order of then: its whole history is read for it.
+pub(super) fn cost(as_of: Option<AsOf>, child: usize) -> usize {
+    const OF_A_HISTORY: usize = 1_000;
+    child.saturating_add(if as_of.is_some() { OF_A_HISTORY } else { 1 })
+}

@@ -1,0 +1,120 @@
+//! An order's rows as the read model showed them once its first so many events were applied: folded from its history by the same code
+//! that writes the tables, and never kept.
+use super::{
+    ProjectionError,
+    batch::{Decoded, Rows, fold},
+    fulfillments::FulfillmentRow,
+    history::History,
+    orders::{OrderRow, PlacedRow},
+    sagas::SagaRow,
+    timeline::TimelineRow,
+};
+use crate::sql::read::{FulfillmentRecord, OrderRecord, SagaRecord, TimelineRecord};
+use chrono::SubsecRound;
+use eventstore::RecordedEvent;
+use sqlx::types::Json;
+use std::{collections::HashMap, sync::Arc};
+use uuid::Uuid;
+
+/// What PostgreSQL keeps of an instant.
+const MICROSECONDS: u16 = 6;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    pub(crate) order: Arc<OrderRecord>,
+    pub(crate) fulfillments: Vec<Arc<FulfillmentRecord>>,
+    pub(crate) saga: Arc<SagaRecord>,
+    /// All of it, the earliest first.
+    pub(crate) timeline: Vec<Arc<TimelineRecord>>,
+}
+
+impl Past {
+    /// Of the events that the order had by then, in position order; `None` when it was not placed yet.
+    pub(crate) fn of(order: Uuid, recorded: Vec<RecordedEvent>) -> Result<Option<Past>, ProjectionError> {
+        let Some(position) = recorded.last().map(|event| event.position) else { return Ok(None) };
+        let events: Vec<Decoded> = recorded.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
+        let mut histories = HashMap::from([(order, History::new(order))]);
+        let (rows, _) = fold(&events, &mut histories)?;
+        Past::of_rows(rows).map_err(|source| ProjectionError::Unwritable { position, source })
+    }
+
+    fn of_rows(rows: Rows) -> Result<Option<Past>, serde_json::Error> {
+        let (Some((placed, order)), Some(saga)) = (rows.placed.into_iter().next(), rows.new_sagas.into_iter().next())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Past {
+            order: Arc::new(order_record(placed, order)?),
+            fulfillments: rows.new_fulfillments.into_iter().map(fulfillment_record).collect::<Result<_, _>>()?,
+            saga: Arc::new(saga_record(saga)),
+            timeline: rows.timeline.into_iter().map(|row| Arc::new(timeline_record(row))).collect(),
+        }))
+    }
+}
+
+fn order_record(placed: PlacedRow, order: OrderRow) -> Result<OrderRecord, serde_json::Error> {
+    Ok(OrderRecord {
+        order_id: order.order_id,
+        placed_at: placed.placed_at.trunc_subsecs(MICROSECONDS),
+        received_at: placed.received_at.trunc_subsecs(MICROSECONDS),
+        shop: placed.shop,
+        order_ref: placed.order_ref,
+        customer_ref: placed.customer_ref,
+        currency: placed.currency,
+        digits: placed.digits,
+        total: placed.total,
+        lines: Json(serde_json::from_str(&placed.lines)?),
+        charges: Json(serde_json::from_str(&placed.charges)?),
+        status: order.status.to_owned(),
+        status_reason: order.status_reason,
+        fulfillment_status: order.fulfillment_status.to_owned(),
+        authorized: order.authorized,
+        captured: order.captured,
+        refunded: order.refunded,
+        progress: Json(serde_json::from_str(&order.progress)?),
+        customer_erased_at: order.customer_erased_at,
+        updated_at: order.updated_at,
+        version: order.version,
+        position: order.position,
+    })
+}
+
+fn fulfillment_record(row: FulfillmentRow) -> Result<Arc<FulfillmentRecord>, serde_json::Error> {
+    Ok(Arc::new(FulfillmentRecord {
+        fulfillment_id: row.fulfillment_id,
+        order_id: row.order_id,
+        shop: row.shop,
+        location: row.location,
+        stage: row.stage.to_owned(),
+        carrier: row.carrier,
+        tracking_number: row.tracking_number,
+        lines: Json(serde_json::from_str(&row.lines)?),
+    }))
+}
+
+fn saga_record(row: SagaRow) -> SagaRecord {
+    SagaRecord {
+        saga_id: row.saga_id,
+        order_id: row.order_id,
+        shop: row.shop,
+        state: row.state.to_owned(),
+        step: row.step.to_owned(),
+        attempt: row.attempt,
+        cause: row.cause,
+        waiting_on: row.waiting_on.map(str::to_owned),
+        waiting_since: row.waiting_since,
+        remaining_steps: row.remaining_steps.split(',').filter(|step| !step.is_empty()).map(str::to_owned).collect(),
+    }
+}
+
+fn timeline_record(row: TimelineRow) -> TimelineRecord {
+    TimelineRecord {
+        order_id: row.order_id,
+        position: row.position,
+        at: row.at,
+        event_type: row.event_type.to_owned(),
+        summary: row.summary,
+        actor: row.actor,
+        actor_kind: row.actor_kind.to_owned(),
+    }
+}
