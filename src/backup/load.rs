@@ -10,11 +10,23 @@ use eventstore::{
     sql::{moment, restoring},
 };
 use sqlx::PgPool;
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// A restore that was just killed, or a process that just ended, takes a moment to let go of the database.
+const LET_GO_WITHIN: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Refuses a database that holds something, is in use, or is too old; changes nothing.
 pub async fn check_target(url: &str, sources: &Sources) -> Result<()> {
-    let found = restoring::occupied(url).await.context("the database can't be reached")?;
+    let deadline = Instant::now() + LET_GO_WITHIN;
+    let mut found = restoring::occupied(url).await.context("the database can't be reached")?;
+    while found.sessions > 0 && Instant::now() < deadline {
+        tokio::time::sleep(PAUSE).await;
+        found = restoring::occupied(url).await.context("the database can't be reached")?;
+    }
     let needs =
         [Some(&sources.main), sources.keys.as_ref()].into_iter().flatten().map(|half| half.manifest.restores_into());
     let needs = needs.max().unwrap_or_default();

@@ -119,8 +119,7 @@ impl Prepared {
         let pool = wiring::pool(url).await?;
         let settled = self.settle(&pool, url).await;
         pool.close().await;
-        settled?;
-        backup::unmark(&self.data_dir)
+        settled
     }
 
     async fn settle(&self, pool: &sqlx::PgPool, url: &str) -> Result<()> {
@@ -133,6 +132,8 @@ impl Prepared {
         let above = Incarnation(self.sources.main.manifest.incarnation + 1);
         let life = lives::begin_incarnation(pool, Log::MAIN, After::Head, above, &reason).await?;
         say!("  incarnation {} begins after position {}", life.incarnation.0, life.after);
+        // The database's own mark goes last: without it, this could not be run again.
+        backup::unmark(&self.data_dir)?;
         load::open(pool).await
     }
 

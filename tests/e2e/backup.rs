@@ -18,7 +18,7 @@ use std::{
     io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -347,6 +347,46 @@ async fn without_its_keys_all_comes_back_but_the_persons() {
     let events = everything(store.as_ref()).await;
     assert_eq!(vault(&store).open(events[0].stream.id).await.unwrap(), None);
     place(&store, "customer-0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_killed_at_any_moment_serves_nobody_and_is_run_again() {
+    let seed: u64 =
+        std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("seed {seed}: repeat with WAYBILL_TEST_SEED={seed}");
+    let site = Site::with_orders(5).await;
+    let (main, keys) = site.back_up().await;
+    let target = Site::empty().await;
+    let restore = ["restore", "--from", &main, "--keys", &keys];
+    let mark = target.data_dir().join("restoring");
+    let mut done = false;
+    for kill in 0..3 {
+        let mut restoring = target.command(&restore).stdout(Stdio::null()).spawn().unwrap();
+        until_there(&mark).await;
+        let at = Duration::from_millis((seed >> (kill * 10)) % 700);
+        // Whichever is first: that moment is no condition to wait for.
+        done = tokio::time::timeout(at, restoring.wait()).await.is_ok();
+        restoring.kill().await.unwrap();
+        if mark.exists() {
+            let refused = refusal(&target.run(&["up", "--http-addr", "127.0.0.1:0"]).await);
+            assert!(refused.contains("run `waybill restore` again"), "{refused}");
+        } else if !done {
+            let migrate = target.run(&["migrate"]).await;
+            done = migrate.status.success();
+            assert!(done || refusal(&migrate).contains("run `waybill restore` again"));
+        }
+        if done {
+            println!("it was done before {at:?}");
+            break;
+        }
+    }
+    if !done {
+        target.done(&restore).await;
+    }
+    let store = open(&target.database).await;
+    assert_eq!(everything(store.as_ref()).await.len(), 5);
+    assert_eq!(store.head().await.unwrap().incarnation.0, 2);
+    assert!(!mark.exists());
 }
 
 /// A database as the first release left it, with one event.
