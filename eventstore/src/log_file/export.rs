@@ -4,7 +4,7 @@ use super::line::{
 };
 use super::{Counts, FORMAT, FORMAT_VERSION};
 use crate::sql::{inspect, transfer};
-use crate::{Log, Position};
+use crate::{AsOf, Log, Position, ReadError};
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -19,8 +19,18 @@ pub enum ExportError {
     BeyondHead { asked: Position, head: Position },
     #[error("the event store can't be read: {0}")]
     Read(#[from] sqlx::Error),
+    #[error(transparent)]
+    Store(#[from] ReadError),
     #[error("the file can't be written: {0}")]
     Write(#[from] std::io::Error),
+}
+
+/// The position that a moment means, without opening the store.
+pub async fn position(pool: &PgPool, log: Log, as_of: AsOf) -> Result<Position, ExportError> {
+    match as_of {
+        AsOf::Position(position) => Ok(position),
+        AsOf::Time(time) => Ok(crate::sql::position_at(pool, log, time).await?),
+    }
 }
 
 /// Writes the log to `out`, whole or as of a position; answers what was written. `told` hears of positions, now and then.

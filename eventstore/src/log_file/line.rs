@@ -70,12 +70,12 @@ pub(super) struct EventLine<'a> {
     pub(super) command_id: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checksum: Option<i32>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub(super) metadata: Option<&'a RawValue>,
     /// In place of `metadata`, where the text can't stand in a line as it is.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(super) metadata_text: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub(super) payload: Option<&'a RawValue>,
     /// In place of `payload`, where the text can't stand in a line as it is.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +172,11 @@ fn json(text: &str) -> (Option<&RawValue>, Option<Cow<'_, str>>) {
         Some(raw) => (Some(raw), None),
         None => (None, Some(Cow::Borrowed(text))),
     }
+}
+
+/// `null` is JSON as well, and there.
+fn there<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn text_of(what: &str, raw: Option<&RawValue>, text: Option<Cow<'_, str>>) -> Result<String, String> {

@@ -11,7 +11,7 @@ mod export;
 mod import;
 mod line;
 
-pub use export::{ExportError, export};
+pub use export::{ExportError, export, position};
 pub use import::{Fault, ImportError, import};
 
 use serde::{Deserialize, Serialize};

@@ -21,6 +21,7 @@ pub mod transfer;
 mod write;
 
 pub use claim_days::{ClaimDays, DAYS_AHEAD};
+pub(crate) use read::position_at;
 pub use migrate::{MIGRATOR, MigrateError, migrate};
 
 use crate::group_commit::{GroupCommit, Limits};
@@ -120,7 +121,7 @@ impl EventStore for PgEventStore {
     }
 
     async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, ReadError> {
-        within(read::position_at(&self.pool, self.log, time)).await
+        within(position_at(&self.pool, self.log, time)).await
     }
 
     async fn head(&self) -> Result<LogHead, ReadError> {

@@ -120,7 +120,7 @@ pub(super) async fn log(
 
 /// The last position recorded at or before `time`, by halving: some thirty look-ups in the primary key, whatever the log's length.
 /// `low` and all before it is recorded by then; `high` is later, or beyond the head.
-pub(super) async fn position_at(pool: &PgPool, log: Log, time: DateTime<Utc>) -> Result<Position, ReadError> {
+pub(crate) async fn position_at(pool: &PgPool, log: Log, time: DateTime<Utc>) -> Result<Position, ReadError> {
     // No event is older; what chrono can say and PostgreSQL can't is far outside.
     let (oldest, latest) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(YEAR_9999, 0).unwrap_or_default());
     let position = sqlx::query_scalar!(
