@@ -12,8 +12,10 @@ use axum::{
     routing::get,
 };
 use eventstore::EventStore;
+use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -46,6 +48,7 @@ impl Part {
 #[derive(Default)]
 pub struct Health {
     store: OnceLock<Arc<dyn EventStore>>,
+    pool: OnceLock<PgPool>,
     parts: Mutex<BTreeMap<&'static str, Part>>,
 }
 
@@ -73,6 +76,23 @@ impl Health {
         let _ = self.store.set(store);
     }
 
+    /// From now on its connections are counted at every look at the metrics.
+    pub fn watch_pool(&self, pool: PgPool) {
+        // Set once at start, like the store.
+        let _ = self.pool.set(pool);
+    }
+
+    fn measure(&self) {
+        if let Some(pool) = self.pool.get() {
+            let idle = pool.num_idle();
+            let in_use = (pool.size() as usize).saturating_sub(idle);
+            let most = pool.options().get_max_connections() as usize;
+            for (state, count) in [("idle", idle), ("in_use", in_use), ("limit", most)] {
+                gauge!("waybill_pool_connections", "state" => state).set(count as f64);
+            }
+        }
+    }
+
     async fn readiness(&self) -> Readiness {
         let mut checks = self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(store) = self.store.get() {
@@ -94,7 +114,9 @@ impl Health {
 }
 
 pub fn router(health: Arc<Health>, metrics: PrometheusHandle) -> Router {
+    let measured = Arc::clone(&health);
     let render = move || async move {
+        measured.measure();
         metrics.run_upkeep();
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };

@@ -3,6 +3,7 @@ pub mod backup;
 pub mod bootstrap;
 pub mod cli;
 pub mod config;
+pub mod connections;
 mod edge;
 pub mod embedded;
 pub mod erasures;

@@ -1,4 +1,5 @@
 //! Start and graceful stop: signals, and an HTTP server that answers from its first moment.
+use crate::connections::{self, Bounded};
 use anyhow::{Context, Result};
 use axum::{
     Router,
@@ -88,11 +89,7 @@ impl Server {
         let fallback = gate.clone();
         let app = health.fallback(move |request: Request| fallback.clone().call(request));
         let stopped = stop.clone().cancelled_owned();
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY can't be set");
-            }
-        });
+        let listener = Bounded::new(listener, connections::most());
         let task = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
         Ok(Server { addr, gate, stop, task })
     }

@@ -105,6 +105,7 @@ impl App {
         reports::claims(health.clone(), pg.claim_days(), stop_rest.clone());
 
         health.watch_store(store.clone());
+        health.watch_pool(pool.clone());
         let graphql = GraphQl::new(pool, store.clone());
         let state = AppState {
             store,
