@@ -3,6 +3,7 @@
 eventstore::store_contract!(store());
 
 mod claim_days;
+mod compatibility;
 mod disk_full;
 mod faults;
 mod indexes;
