@@ -144,6 +144,7 @@ fn complete(described: &mut Value, operation: &Operation) {
     let is_command = operation.method == Method::POST;
     if is_command && let Value::Array(parameters) = &mut described["parameters"] {
         let lives = match operation.key_lifetime() {
+            Lifetime::Forever if operation.name == "erase" => "for ever",
             Lifetime::Forever => "as long as the order",
             Lifetime::Day => "for 24 hours at least, 48 at most",
         };

@@ -54,10 +54,11 @@ operations! {
 impl Operation {
     /// How long the keys of its requests are remembered. For a day where the same request again, later than that, does no harm: it finds
     /// done what it asks for, or its ref taken, or is refused. An order's key lives as long as the order; and so do those of staff's
-    /// reports, since "two of line 1 were picked" said twice would count twice.
+    /// reports, since "two of line 1 were picked" said twice would count twice. An erasure's lives for ever: later on, the same ref stands
+    /// for someone else.
     pub(crate) fn key_lifetime(&self) -> Lifetime {
         match self.name {
-            "orders" | "pick" | "pack" | "ship" => Lifetime::Forever,
+            "orders" | "pick" | "pack" | "ship" | "erase" => Lifetime::Forever,
             _ => Lifetime::Day,
         }
     }

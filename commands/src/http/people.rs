@@ -20,7 +20,7 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{OrderId, person::Command};
-use eventstore::{AppendError, Claim, Refusal, Shop, Source, TakenClaim, TimerChange, vault::KnownPerson};
+use eventstore::{AppendError, Claim, Position, Refusal, Shop, Source, TakenClaim, TimerChange, vault::KnownPerson};
 use serde::Serialize;
 use std::{borrow::Cow, sync::Arc};
 use uuid::Uuid;
@@ -100,7 +100,7 @@ pub(super) async fn read(
     for known in app.vault.persons().known_as(&shop.id, &reference, KNOWN).await? {
         let history = PersonHistory::load(&*app.store, known.person).await?;
         if history.state.requested.is_some() {
-            return standing(&app, &known.reference, &history, StatusCode::OK).await;
+            return standing(&app, &known.reference, &history, history.position, StatusCode::OK).await;
         }
     }
     Err(Problem::not_found("no erasure was asked for of such a customer"))
@@ -146,7 +146,7 @@ impl Asked {
             if history.state.requested.is_some() {
                 return match app.store.claim(&self.claim.scope, &self.claim.key).await? {
                     Some(taken) => self.again(app, &taken).await,
-                    None => standing(app, &self.known.reference, &history, StatusCode::OK).await,
+                    None => standing(app, &self.known.reference, &history, history.position, StatusCode::OK).await,
                 };
             }
             let (note_id, note) = Note::about(&app.vault, person, self.reason.clone()).await?.unzip();
@@ -169,7 +169,7 @@ impl Asked {
                     // If this is cut short, whoever meets the ref, or erases the person, does it.
                     app.vault.part(person).await?;
                     let history = PersonHistory::load(&*app.store, person).await?;
-                    return standing(app, &self.known.reference, &history, StatusCode::ACCEPTED).await;
+                    return standing(app, &self.known.reference, &history, appended.last, StatusCode::ACCEPTED).await;
                 }
                 Err(AppendError::Refused(Refusal::ClaimTaken(taken))) => return self.again(app, &taken).await,
                 Err(AppendError::Conflict { .. }) => {}
@@ -186,7 +186,7 @@ impl Asked {
         }
         let person: Uuid = taken.holder.parse().map_err(Problem::internal)?;
         let history = PersonHistory::load(&*app.store, person).await?;
-        Ok(replayed(standing(app, &self.known.reference, &history, StatusCode::OK).await?))
+        Ok(replayed(standing(app, &self.known.reference, &history, taken.position, StatusCode::OK).await?))
     }
 }
 
@@ -194,6 +194,7 @@ async fn standing(
     app: &App,
     reference: &str,
     history: &PersonHistory,
+    position: Position,
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let erasure = Erasure::of(&app.vault, history).await?;
@@ -205,7 +206,7 @@ async fn standing(
         open_order_count: erasure.open_order_count,
         requested_at: history.requested_at.map(instant),
         erased_at: history.erased_at.map(instant),
-        position: history.position.to_string(),
+        position: position.to_string(),
     };
     answer(status, &body)
 }

@@ -137,6 +137,16 @@ impl<S: Store> Two<S> {
         id_of(&placed.body)
     }
 
+    /// For a customer with a name, who so becomes a person.
+    pub(super) async fn place_for(&self, order_ref: &str, customer: &str) -> OrderId {
+        let mut body = order(order_ref);
+        body.as_object_mut().unwrap().remove("customer_ref");
+        body["customer"] = json!({ "ref": customer, "name": "Ada" });
+        let placed = self.post(0, &self.shop, order_ref, "/v1/orders", &body).await;
+        assert_eq!(placed.status, StatusCode::ACCEPTED, "{placed:?}");
+        id_of(&placed.body)
+    }
+
     pub(super) async fn history(&self, order: OrderId) -> History {
         History::load(&*self.store, order).await.unwrap().unwrap()
     }
@@ -190,12 +200,13 @@ on_both_stores! {
     a_key_is_a_shop_s_and_a_route_s_own,
     a_command_repeated_after_its_key_is_forgotten_does_no_harm,
     a_repeat_through_another_instance_has_its_own_wait,
+    an_erasure_repeated_late_leaves_whoever_came_after_alone,
 }
 
 /// Every answer's identity: all of the body but what is told as of now.
 fn identity(answer: &Answer) -> Value {
     let mut body = answer.body.clone();
-    for now in ["status", "status_reason", "stage", "state", "step"] {
+    for now in ["status", "status_reason", "stage", "state", "step", "open_orders", "open_order_count", "erased_at"] {
         body.as_object_mut().unwrap().remove(now);
     }
     body
@@ -323,4 +334,20 @@ async fn a_repeat_through_another_instance_has_its_own_wait<S: Store>(two: Arc<T
     assert_eq!((is_replayed(&patient), patient.identity()), (true, first.identity()));
     let without = two.post(0, &two.shop, "k", "/v1/orders", &order("r-1")).await;
     assert_eq!((without.status, without.header("preference-applied")), (StatusCode::ACCEPTED, None));
+}
+
+async fn an_erasure_repeated_late_leaves_whoever_came_after_alone<S: Store>(two: Arc<Two<S>>) {
+    let case = routes::Route::Erase.prepare(&two, "late").await;
+    let first = two.ask(0, &case, "k", &case.body).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{first:?}");
+    let customer = case.path.split('/').nth(5).unwrap();
+    let order = two.place_for("after", customer).await;
+    two.store.age_claims(400).await;
+    let head = two.head().await;
+    for instance in 0..2 {
+        let late = two.ask(instance, &case, "k", &case.body).await;
+        assert_eq!((is_replayed(&late), identity(&late)), (true, identity(&first)));
+        assert_ne!(late.body["open_orders"], json!([order.to_string()]));
+    }
+    assert_eq!(two.head().await, head, "nobody else is erased");
 }

@@ -21,9 +21,10 @@ pub(super) enum Route {
     Pack,
     Ship,
     Retry,
+    Erase,
 }
 
-pub(super) const ROUTES: [Route; 8] = [
+pub(super) const ROUTES: [Route; 9] = [
     Route::Order,
     Route::Cancel,
     Route::Receipt,
@@ -32,6 +33,7 @@ pub(super) const ROUTES: [Route; 8] = [
     Route::Pack,
     Route::Ship,
     Route::Retry,
+    Route::Erase,
 ];
 
 pub(super) struct Case {
@@ -108,6 +110,12 @@ impl Route {
                 let refused = vec![lines(3), json!({ "lines": [{ "line_id": "9", "quantity": 1 }] })];
                 Case { order: Some(order), ..case(Role::Warehouse, path, lines(1), lines(2), refused) }
             }
+            Route::Erase => {
+                two.place_for(&format!("{name}-order"), &name).await;
+                let path = format!("/v1/shops/dev/customers/{name}/erase");
+                let [body, other] = ["asked by mail", "asked by phone"].map(|reason| json!({ "reason": reason }));
+                case(Role::Operator, path, body, other, vec![json!({ "reason": "" }), json!({})])
+            }
             Route::Retry => {
                 let order = two.place(&name).await;
                 two.happened(order, &paused()).await;
@@ -144,8 +152,8 @@ impl Route {
     pub(super) fn assert_late(self, first: &Answer, late: &Answer) {
         let told = (late.status, late.code(), is_replayed(late));
         match self {
-            // Remembered as long as the order.
-            Route::Order | Route::Pick | Route::Pack | Route::Ship => {
+            // Remembered as long as the order, or for ever.
+            Route::Order | Route::Pick | Route::Pack | Route::Ship | Route::Erase => {
                 assert_eq!((is_replayed(late), &late.body["position"]), (true, &first.body["position"]), "{self:?}");
             }
             Route::Cancel => assert_eq!(told, (StatusCode::OK, "", false), "it is so already"),
