@@ -3,7 +3,7 @@
 //! Every append made here expects the exact version of every stream of the order, written or only read: what was decided on
 //! stale knowledge is never written. Balances follow from the events; nobody else moves them.
 use chrono::{DateTime, Utc};
-use domain::{Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
+use domain::{DecodeError, Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
 use eventstore::{
     Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Metadata, NewEvent, Position,
     ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
@@ -18,9 +18,9 @@ pub const SAGA_TIMER: &str = "saga";
 pub enum HistoryError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// This build can't read what is recorded.
+    /// This build can't read what is recorded: `newer` when a newer one wrote it.
     #[error("the event at position {position}, version {} of stream {stream}, can't be read: {message}", .version.0)]
-    Undecodable { stream: StreamId, version: Version, position: Position, message: String },
+    Undecodable { stream: StreamId, version: Version, position: Position, newer: bool, message: String },
     #[error(
         "{event_type} in version {schema_version} must not be written by this release: the one before it can't read it"
     )]
@@ -60,6 +60,7 @@ pub fn decode(recorded: &RecordedEvent) -> Result<Decoded, HistoryError> {
             stream: recorded.stream.clone(),
             version: recorded.version,
             position: recorded.position,
+            newer: matches!(error, DecodeError::Unknown { .. }),
             message: error.to_string(),
         },
     )

@@ -225,6 +225,10 @@ impl From<HistoryError> for Problem {
     fn from(error: HistoryError) -> Problem {
         match error {
             HistoryError::Read(error) => error.into(),
+            // Another process may be of that version.
+            HistoryError::Undecodable { newer: true, .. } => {
+                Problem::unavailable("only a newer version of Waybill can read this; start that one, or ask it", error)
+            }
             error => Problem::internal(error),
         }
     }

@@ -2,6 +2,7 @@
 mod checks;
 mod described;
 mod idempotency;
+mod newer;
 mod orders;
 mod people;
 mod repeats;
