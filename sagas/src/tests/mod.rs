@@ -3,6 +3,7 @@ mod crashes;
 mod erasure;
 mod faults;
 mod invariants;
+mod newer;
 mod outages;
 mod owners;
 mod postgres;
