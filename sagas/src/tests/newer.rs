@@ -2,7 +2,7 @@
 use super::world::World;
 use commands::History;
 use domain::{OrderId, location::LocationMode};
-use eventstore::{Actor, ActorKind, Append, EventStore, Expected, Metadata, NewEvent, Source, StreamAppend, StreamId};
+use eventstore::{Actor, ActorKind, Append, Expected, Metadata, NewEvent, Source, StreamAppend, StreamId};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;

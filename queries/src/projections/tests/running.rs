@@ -159,7 +159,7 @@ async fn an_event_that_only_a_newer_program_knows_stops_the_runner_until_that_on
     let expected = format!(
         "the event at position {}, version 2 of stream order-{}, can't be read: the event type OrderTeleported in version 1 is \
          not known here: a newer version of Waybill wrote it, and only that one can read on",
-        readable.next(),
+        readable.0 + 1,
         order.0.simple()
     );
     assert_eq!(error, expected);
@@ -172,8 +172,11 @@ async fn an_event_that_only_a_newer_program_knows_stops_the_runner_until_that_on
     }
     record(&given, order, "CancelRequested", r#"{"note_id":null}"#).await;
     given.place("dev", placed("r-2", &[("a", 1)])).await;
-    assert_eq!(given.project().await, readable.next().next());
-    assert_equal_to_a_replay(&given).await;
+    assert_eq!(given.project().await, Position(readable.0 + 2));
+    let told: Vec<(i64, String)> =
+        sqlx::query_as("SELECT position, type FROM read.timeline ORDER BY position").fetch_all(&given.pool).await.unwrap();
+    let told: Vec<_> = told.iter().map(|(position, of)| (*position, of.as_str())).collect();
+    assert_eq!(told, [(1, "OrderPlaced"), (2, "CancelRequested"), (3, "OrderPlaced")], "nothing skipped, nothing twice");
 }
 
 #[tokio::test]
