@@ -4,6 +4,7 @@
 //! how far the read model has come. Bounded: past [`MAX_WAITING`] orders nobody else waits, and is answered at once.
 use domain::{OrderId, fulfillment::OrderStatus};
 use eventstore::Position;
+use metrics::gauge;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -75,6 +76,7 @@ impl Outcomes {
             waiting.entry(order.0).or_insert_with(|| Waiting { subscribers: 0, seen: watch::Sender::new(None) });
         entry.subscribers += 1;
         let seen = entry.seen.subscribe();
+        gauge!("waybill_orders_awaited").set(waiting.len() as f64);
         Some(Subscription {
             outcomes: self.clone(),
             order: order.0,
@@ -156,6 +158,7 @@ impl Drop for Subscription {
             entry.subscribers -= 1;
             if entry.subscribers == 0 {
                 waiting.remove(&self.order);
+                gauge!("waybill_orders_awaited").set(waiting.len() as f64);
             }
         }
     }
