@@ -5,19 +5,22 @@ use crate::{
         self, Programs, load,
         sources::{self, Sources},
     },
+    bootstrap,
     config::Settings,
     embedded::{Launcher, data_dir::DataDir, postgres::Postgres},
-    wiring,
+    erasures, wiring,
 };
 use anyhow::{Context, Result};
 use clap::Args;
 use eventstore::{
-    Incarnation, Log,
-    sql::lives::{self, After},
+    Incarnation, Log, PgEventStore,
+    sql::{
+        self,
+        lives::{self, After},
+        restoring,
+    },
 };
-use std::{path::PathBuf, process::ExitCode, time::Instant};
-
-const ERASURES: &str = "erasures.jsonl";
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 /// Puts a backup into an empty database: the one that `up` would start, or DATABASE_URL
 #[derive(Args, Clone, Debug)]
@@ -60,7 +63,6 @@ struct Prepared {
     data_dir: DataDir,
     programs: Programs,
     sources: Sources,
-    #[expect(dead_code, reason = "applied once erasures are on file")]
     erasures: PathBuf,
 }
 
@@ -72,7 +74,8 @@ async fn prepare(settings: &Settings, restore: &Restore) -> Result<Result<Prepar
         (None, true) => None,
         (None, false) => Some(keys_beside(&restore.from)?),
     };
-    let checked = sources::check(&programs, &restore.from, keys.as_deref(), None).await;
+    let masters = bootstrap::keyring(settings, data_dir.path())?.map(|ring| ring.ids()).unwrap_or_default();
+    let checked = sources::check(&programs, &restore.from, keys.as_deref(), Some(&masters)).await;
     let mut faults = checked.as_ref().err().cloned().unwrap_or_default();
     let erasures = match &restore.erasures {
         Some(given) => {
@@ -81,7 +84,7 @@ async fn prepare(settings: &Settings, restore: &Restore) -> Result<Result<Prepar
             }
             given.clone()
         }
-        None => data_dir.join(ERASURES),
+        None => data_dir.join(erasures::FILE),
     };
     Ok(match checked {
         Ok(sources) if faults.is_empty() => Ok(Prepared { data_dir, programs, sources, erasures }),
@@ -132,9 +135,35 @@ impl Prepared {
         let above = Incarnation(self.sources.main.manifest.incarnation + 1);
         let life = lives::begin_incarnation(pool, Log::MAIN, After::Head, above, &reason).await?;
         say!("  incarnation {} begins after position {}", life.incarnation.0, life.after);
+        self.erase_again(pool).await?;
         // The database's own mark goes last: without it, this could not be run again.
         backup::unmark(&self.data_dir)?;
         load::open(pool).await
+    }
+
+    /// Who was erased after the backup is erased again, before anybody can be served: by the keys' half, which is newer than the log, and
+    /// by what the data folder has on record.
+    async fn erase_again(&self, pool: &sqlx::PgPool) -> Result<()> {
+        let mut known = tempfile::NamedTempFile::new().context("no temporary file")?;
+        for erased in restoring::erased(pool).await? {
+            let restoring::ErasedPerson { person, shop, reference, erased_at } = erased;
+            let line = erasures::Line { person, shop, reference, at: erased_at };
+            writeln!(known, "{}", serde_json::to_string(&line)?).context("no temporary file")?;
+        }
+        let store = Arc::new(PgEventStore::connect(pool.clone(), Log::MAIN, sql::Options::default()).await?);
+        let failed = "erasures can't be applied again";
+        erasures::reapply(store.clone(), known.path()).await.context(failed)?;
+        let done = erasures::reapply(store, &self.erasures).await.context(failed)?;
+        say!(
+            "  {} persons erased again, {} were already, {} are not in the backup",
+            done.destroyed,
+            done.already,
+            done.absent
+        );
+        if done.unreadable > 0 {
+            say!("  {} lines of {} were torn by a crash and are passed over", done.unreadable, self.erasures.display());
+        }
+        Ok(())
     }
 
     fn mark(&self) -> Result<()> {

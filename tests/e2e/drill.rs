@@ -126,6 +126,12 @@ async fn ship(client: &Client, order: &str) {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }
 
+async fn until_erased(client: &Client, customer: &str) {
+    let path = format!("/v1/shops/dev/customers/{customer}/erasure");
+    until(&format!("{customer} is erased"), async || client.get("operator", &path).await.body["status"] == "ERASED")
+        .await;
+}
+
 async fn head(app: &TestApp) -> i64 {
     let mut connection = PgConnection::connect(app.client.url("postgres")).await.unwrap();
     sqlx::query_scalar("SELECT max(position) FROM events").fetch_one(&mut connection).await.unwrap()
@@ -196,6 +202,8 @@ async fn the_server_is_lost_and_everything_is_accounted_for() {
     }
     let [shipped_later, cancelled_later, stays] = [0, 1, 2].map(|n: usize| waiting[n].order.clone());
     set_mode(&client, "AUTO").await;
+    let leaver = place_one(&client, order_of("customer-leaves", &sku, "tok_ok")).await;
+    until_status(&client, &leaver.order, &["COMPLETED"]).await;
 
     // Back up under load, and go on.
     let stop = CancellationToken::new();
@@ -219,6 +227,10 @@ async fn the_server_is_lost_and_everything_is_accounted_for() {
         .await;
     assert_eq!(cancel.status, StatusCode::ACCEPTED, "{}", cancel.body);
     until_status(&client, &cancelled_later, &["CANCELLED"]).await;
+    let erasure = "/v1/shops/dev/customers/customer-leaves/erase";
+    let asked = client.post("operator", erasure, &json!({"reason": "they asked"})).await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.body);
+    until_erased(&client, "customer-leaves").await;
     let ends = ["COMPLETED", "CANCELLED"];
     for placed in placed.all() {
         until_status(&client, &placed.order, &ends).await;
@@ -241,6 +253,7 @@ async fn the_server_is_lost_and_everything_is_accounted_for() {
     stage("losing the server");
     lose_the_server(&mut app).await;
     let said = done(&app, &["restore", "--from", &backup]).await;
+    assert!(said.contains("1 persons erased again"), "{said}");
     assert!(said.contains(&format!("incarnation 2 begins after position {backed_up}")), "{said}");
     stage("restored");
     app.run().await;
@@ -265,6 +278,7 @@ async fn the_server_is_lost_and_everything_is_accounted_for() {
         assert_eq!(again.body["order_id"], placed.order.as_str(), "{}", again.body);
         assert_eq!(again.headers["idempotent-replayed"], "true");
     }
+    until_erased(&client, "customer-leaves").await;
     stage("all that was backed up has ended");
     let known: BTreeSet<_> = lost.iter().map(|placed| placed.order.clone()).collect();
     let mut anew = Vec::new();

@@ -5,7 +5,9 @@
 //! knows it, so its statements can't be checked at compile time.
 use super::migrate::{MigrateError, apply};
 use crate::{Log, Position};
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
 
 /// How far a restore lifts the epochs of leases: past all that the lost life of the log can have given since the backup.
 const EPOCHS: i64 = 1 << 32;
@@ -138,6 +140,26 @@ pub async fn count(pool: &PgPool, log: Log) -> Result<Restored, sqlx::Error> {
     .fetch_one(pool)
     .await?;
     Ok(Restored { events: events.events, position: Position(events.position), without_key })
+}
+
+/// A person whose key the backup of the keys no longer holds.
+#[derive(Clone, Debug)]
+pub struct ErasedPerson {
+    pub person: Uuid,
+    pub shop: String,
+    pub reference: String,
+    pub erased_at: DateTime<Utc>,
+}
+
+/// Whom the keys' half knows as erased; the main half may be older than that.
+pub async fn erased(pool: &PgPool) -> Result<Vec<ErasedPerson>, sqlx::Error> {
+    sqlx::query_as!(
+        ErasedPerson,
+        r#"SELECT person, shop, coalesce(former_ref, ref) AS "reference!", erased_at AS "erased_at!"
+             FROM vault.person_keys WHERE wrapped IS NULL ORDER BY erased_at, person"#
+    )
+    .fetch_all(pool)
+    .await
 }
 
 /// Frees all leases: whoever held one is gone. An append under an epoch of the lost life stays refused.
