@@ -2,6 +2,7 @@
 use crate::{config::Settings, embedded::data_dir};
 use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
+use eventstore::Position;
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{self, HeaderMap},
@@ -129,6 +130,11 @@ impl Answer {
     /// The request was answered before.
     pub fn is_replay(&self) -> bool {
         self.headers.contains_key("idempotent-replayed")
+    }
+
+    /// The position that an answer of GraphQL reflects.
+    pub fn position(&self) -> Option<Position> {
+        self.headers.get(crate::graphql::POSITION)?.to_str().ok()?.parse().ok()
     }
 
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {

@@ -13,6 +13,7 @@ pub mod client;
 pub mod doctor;
 pub mod import;
 pub mod keys;
+pub mod log;
 pub mod migrate;
 pub mod restore;
 pub mod rotate;
@@ -52,6 +53,9 @@ enum Command {
     /// Makes API keys; gives personal data a new master key
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The log as a file, there and back
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Brings the database's schema up to date
     Migrate,
     /// Says whether this set-up is sound, and if not what to do
@@ -89,6 +93,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Trace(trace) => trace::run(&settings, &trace).await,
         Command::Verify(verify) => verify::run(&settings, &verify).await,
         Command::Keys(keys) => keys::run(&settings, &keys).await,
+        Command::Log(command) => log::run(&settings, &command).await,
         Command::Migrate => migrate::run(&settings).await,
         Command::Doctor => doctor::run(&settings).await,
         Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,

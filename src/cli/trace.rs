@@ -4,6 +4,7 @@ use crate::config::Settings;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
+use eventstore::{AsOf, Position};
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -17,14 +18,19 @@ pub struct Trace {
     /// The shop, when several have an order of this reference
     #[arg(long)]
     pub shop: Option<String>,
+    /// As it was then: after the event at this position, or after the last one recorded by this time (2026-11-24T09:30:00Z)
+    #[arg(long, value_name = "POSITION|TIME")]
+    pub as_of: Option<AsOf>,
 }
 
-const QUERY: &str = "query($id: ID, $ref: String, $shop: ID) { order(id: $id, ref: $ref, shop: $shop) {
+const QUERY: &str = "query($id: ID, $ref: String, $shop: ID, $asOf: AsOf) {
+    order(id: $id, ref: $ref, shop: $shop, asOf: $asOf) {
     id ref shop status statusReason placedAt receivedAt customerRef currency total
     lines { sku quantity } payment { authorized captured refunded }
     fulfillments { id location stage carrier trackingNumber }
     saga { id state step waitingOn waitingSince remainingSteps } } }";
-const TIMELINE: &str = "query($id: ID!, $after: String) { order(id: $id) { timeline(first: 200, after: $after) {
+const TIMELINE: &str =
+    "query($id: ID!, $after: String, $asOf: AsOf) { order(id: $id, asOf: $asOf) { timeline(first: 200, after: $after) {
     nodes { position at summary actor } pageInfo { hasNextPage endCursor } } } }";
 
 #[derive(Deserialize)]
@@ -114,7 +120,8 @@ pub async fn run(settings: &Settings, trace: &Trace) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(None) => {
-            eprintln!("waybill: there is no order {}", trace.order);
+            let then = trace.as_of.map_or("", |_| " as of then");
+            eprintln!("waybill: there is no order {}{then}", trace.order);
             ExitCode::from(FAULTS)
         }
         Err(error) => fail(&error, CANNOT_RUN),
@@ -127,26 +134,51 @@ async fn tell(client: &Client, trace: &Trace) -> Result<Option<String>> {
         "id": by_id.then_some(&trace.order),
         "ref": (!by_id).then_some(&trace.order),
         "shop": trace.shop,
+        "asOf": trace.as_of.map(input),
     });
-    let Some(order) = query::<Option<Order>>(client, QUERY, variables, "/order").await? else { return Ok(None) };
+    let answer = query::<Option<Order>>(client, QUERY, variables, "/order").await?;
+    let Answer { data: Some(order), position } = answer else { return Ok(None) };
+    // Every page of then: while they are read the present moves on.
+    let then = trace.as_of.map(|_| position);
+    let as_of = then.map(|position| input(AsOf::Position(position)));
     let mut entries = Vec::new();
     let mut after = None;
     loop {
-        let variables = json!({"id": order.id, "after": after});
-        let page: Page = query(client, TIMELINE, variables, "/order/timeline").await?;
+        let variables = json!({"id": order.id, "after": after, "asOf": as_of});
+        let page: Page = query(client, TIMELINE, variables, "/order/timeline").await?.data;
         entries.extend(page.nodes);
         match page.page_info {
             PageInfo { has_next_page: true, end_cursor: Some(cursor) } => after = Some(cursor),
-            _ => return Ok(Some(story(&order, &entries)?)),
+            _ => return Ok(Some(story(&order, &entries, then)?)),
         }
     }
 }
 
+/// As GraphQL takes it.
+fn input(as_of: AsOf) -> Value {
+    match as_of {
+        AsOf::Position(position) => json!({"position": position.to_string()}),
+        AsOf::Time(time) => json!({"time": time.to_rfc3339()}),
+    }
+}
+
+struct Answer<T> {
+    data: T,
+    /// What it reflects.
+    position: Position,
+}
+
 /// What stands at `pointer` of the answer's data.
-async fn query<T: DeserializeOwned>(client: &Client, query: &str, variables: Value, pointer: &str) -> Result<T> {
+async fn query<T: DeserializeOwned>(
+    client: &Client,
+    query: &str,
+    variables: Value,
+    pointer: &str,
+) -> Result<Answer<T>> {
     let body = json!({"query": query, "variables": variables});
     let response = client.send_once(client.request(Method::POST, "/graphql").json(&body)).await?;
     let status = response.status;
+    let position = response.position().unwrap_or_default();
     let answer: Value = response.json()?;
     if let Some(error) = answer["errors"].get(0) {
         bail!("{}", error["message"].as_str().unwrap_or("the query failed"));
@@ -155,14 +187,19 @@ async fn query<T: DeserializeOwned>(client: &Client, query: &str, variables: Val
         bail!("{} answers {status}: {}", client.base(), answer["detail"].as_str().unwrap_or_default());
     }
     let data = answer["data"].pointer(pointer).cloned().unwrap_or(Value::Null);
-    serde_json::from_value(data).context("the answer has another shape than this build expects")
+    let data = serde_json::from_value(data).context("the answer has another shape than this build expects")?;
+    Ok(Answer { data, position })
 }
 
-fn story(order: &Order, entries: &[Entry]) -> Result<String> {
+/// `then`: the position that all of it is as of; else it is of now.
+fn story(order: &Order, entries: &[Entry], then: Option<Position>) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "Order {} of shop {}  ({})", order.order_ref, order.shop, order.id)?;
+    if let Some(position) = then {
+        writeln!(text, "  as of      position {position}")?;
+    }
     let reason = order.status_reason.as_deref().map(|reason| format!(" – {}", words(reason))).unwrap_or_default();
-    writeln!(text, "  now        {}{reason}", order.status)?;
+    writeln!(text, "  {:10} {}{reason}", if then.is_some() { "then" } else { "now" }, order.status)?;
     writeln!(
         text,
         "  placed     {} by customer {}, received {}",
@@ -201,7 +238,11 @@ fn story(order: &Order, entries: &[Entry]) -> Result<String> {
         writeln!(text, "  {}  {}", time(entry.at), entry.summary)?;
         writeln!(text, "  {:23}  by {}, position {}", "", entry.actor, entry.position)?;
     }
-    writeln!(text, "\nWhat comes next")?;
+    writeln!(
+        text,
+        "\n{}",
+        if then.is_some() { "What came next, as far as was known then" } else { "What comes next" }
+    )?;
     match &order.saga {
         Some(saga) => writeln!(text, "  {}  ({})", next(saga), saga.id)?,
         None => writeln!(text, "  It was taken in just now; setting the stock aside comes first.")?,

@@ -1,6 +1,7 @@
 //! The books: what the events of the log come to, in goods and in money, and what must hold of them.
 //!
 //! Fed every event in order of position. Keeps a small entry for each order and each SKU at a location, nothing else.
+use super::check::Faults;
 use domain::{
     Amount, Event, LocationCode, OrderId, Sku,
     location::LocationMode,
@@ -28,7 +29,6 @@ pub(super) struct Order {
     pub(super) reserved_units: i64,
     pub(super) shipments: u32,
     pub(super) auto: bool,
-    pub(super) versions: [i32; 4],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +57,14 @@ pub(super) struct Books {
     pub(super) orders: HashMap<Uuid, Order>,
     /// By the name of the balance that guards it.
     pub(super) shelves: BTreeMap<String, Shelf>,
-    stock_versions: HashMap<(Uuid, &'static str), i32>,
     /// Each order's lines while goods are set aside, to know what a shipment takes from which shelf.
     aside: HashMap<Uuid, Vec<(String, Sku, LocationCode)>>,
-    pub(super) faults: Vec<String>,
+    faults: Faults,
 }
 
 impl Books {
     /// Takes in a recorded event and what it is today.
     pub(super) fn take(&mut self, recorded: &RecordedEvent, events: &[Event]) {
-        self.check_version(recorded);
         events.iter().for_each(|event| self.enter(recorded, event));
     }
 
@@ -81,23 +79,6 @@ impl Books {
             }
             Event::Stock(StockEvent::StockAdjusted(e)) => self.shelf(shop, &e.location, &e.sku).on_hand += e.delta,
             Event::Saga(_) | Event::Location(_) | Event::Person(_) => {}
-        }
-    }
-
-    fn check_version(&mut self, recorded: &RecordedEvent) {
-        let Some(kind) = domain::StreamKind::from_name(&recorded.stream.kind) else { return };
-        let expected = match domain::StreamKind::OF_ORDER.iter().position(|of_order| *of_order == kind) {
-            Some(index) => &mut self.orders.entry(recorded.stream.id).or_default().versions[index],
-            None => self.stock_versions.entry((recorded.stream.id, kind.name())).or_default(),
-        };
-        *expected += 1;
-        if recorded.version.0 != *expected {
-            let fault = format!(
-                "store: position {} is version {} of stream {}, not {expected}",
-                recorded.position, recorded.version.0, recorded.stream
-            );
-            *expected = recorded.version.0;
-            self.faults.push(fault);
         }
     }
 
@@ -142,7 +123,7 @@ impl Books {
         self.aside.remove(&id);
         let order = self.orders.entry(id).or_default();
         if order.end.is_some() {
-            self.faults.push(format!("store: order {} ends twice", OrderId(id)));
+            self.faults.add(format!("order {} ends twice", OrderId(id)));
         }
         order.end = Some(end);
     }
@@ -177,8 +158,8 @@ impl Books {
                             shelf.on_hand -= line.quantity;
                             shelf.reserved -= line.quantity;
                         }
-                        None => self.faults.push(format!(
-                            "goods: order {} ships line {} without having it set aside",
+                        None => self.faults.add(format!(
+                            "order {} ships line {} without having it set aside",
                             OrderId(id),
                             line.line_id
                         )),
@@ -189,36 +170,54 @@ impl Books {
         }
     }
 
-    /// What must hold at the end. `balances`: what the store guards, by account, as of the same position.
-    pub(super) fn close(&mut self, balances: Option<&BTreeMap<String, i64>>) {
-        let mut faults = std::mem::take(&mut self.faults);
+    /// What the store guards, by account, against the shelves: as of the same position.
+    pub(super) fn balance_faults(&self, balances: &BTreeMap<String, i64>) -> Faults {
+        let mut faults = Faults::default();
         for (account, shelf) in &self.shelves {
             if shelf.available() < 0 || shelf.on_hand < 0 || shelf.reserved < 0 {
-                faults.push(format!(
-                    "goods: {account} is oversold: {} on hand, {} reserved",
-                    shelf.on_hand, shelf.reserved
-                ));
+                faults.add(format!("{account} is oversold: {} on hand, {} reserved", shelf.on_hand, shelf.reserved));
             }
-            let guarded = balances.map(|balances| balances.get(account).copied().unwrap_or_default());
-            if let Some(guarded) = guarded.filter(|guarded| *guarded != shelf.available()) {
-                faults.push(format!("goods: the balance {account} is {guarded}, the events say {}", shelf.available()));
+            let guarded = balances.get(account).copied().unwrap_or_default();
+            if guarded != shelf.available() {
+                faults.add(format!("the balance {account} is {guarded}, the events say {}", shelf.available()));
             }
         }
-        for (account, balance) in balances.into_iter().flatten() {
+        for (account, balance) in balances {
             if *balance != 0 && !self.shelves.contains_key(account) {
-                faults.push(format!("goods: the balance {account} is {balance}, the events know nothing of it"));
+                faults.add(format!("the balance {account} is {balance}, the events know nothing of it"));
             }
         }
+        faults
+    }
+
+    /// What must hold of each order and of all of them together; and what the completed ones are worth, in words.
+    pub(super) fn order_faults(&self) -> (Faults, String) {
+        let mut faults = self.faults.clone();
         for (id, order) in &self.orders {
             faults.extend(order.faults().map(|fault| format!("order {}: {fault}", OrderId(*id))));
         }
-        self.faults = faults;
+        let mut worth = Vec::new();
+        for ((code, digits), (completed, captured)) in self.turnover() {
+            if completed != captured {
+                faults.add(format!(
+                    "completed orders are worth {} {code}, {} was captured",
+                    Amount(completed).display(digits),
+                    Amount(captured).display(digits)
+                ));
+            }
+            worth.push(format!(
+                "the completed ones are worth {} {code}, all of it captured",
+                Amount(completed).display(digits)
+            ));
+        }
+        let worth = if worth.is_empty() { "there are none".to_owned() } else { worth.join("; ") };
+        (faults, worth)
     }
 
     /// What the completed orders of each currency are worth, and what was captured for them, in minor units.
-    pub(super) fn turnover(&self) -> BTreeMap<(String, u8), (i64, i64)> {
+    fn turnover(&self) -> BTreeMap<(String, u8), (i64, i64)> {
         let mut turnover: BTreeMap<_, (i64, i64)> = BTreeMap::new();
-        for order in self.orders.values() {
+        for order in self.orders.values().filter(|order| order.is_placed()) {
             let entry = turnover.entry((order.currency.clone(), order.digits)).or_default();
             if order.end == Some(End::Completed) {
                 entry.0 += order.total.0;
@@ -232,6 +231,11 @@ impl Books {
 }
 
 impl Order {
+    /// Its placement was read.
+    pub(super) fn is_placed(&self) -> bool {
+        !self.currency.is_empty()
+    }
+
     fn faults(&self) -> impl Iterator<Item = String> {
         let mut faults = Vec::new();
         let mut fault = |broken: bool, text: &str| {

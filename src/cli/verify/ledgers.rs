@@ -135,9 +135,9 @@ pub(super) fn compare(accounts: &HashMap<Uuid, Account>, books: &Books) -> Vec<S
     let nothing = Account::default();
     for (id, order) in &books.orders {
         let account = accounts.get(id).unwrap_or(&nothing);
-        faults.extend(account.check(order).into_iter().map(|fault| format!("ledger: order {}: {fault}", OrderId(*id))));
+        faults.extend(account.check(order).into_iter().map(|fault| format!("order {}: {fault}", OrderId(*id))));
     }
     // An order placed after the head was read is no fault; one that is unknown to the ids of our own making is.
-    faults.extend(accounts.get(&Uuid::nil()).map(|_| "ledger: an entry names no order of ours".to_owned()));
+    faults.extend(accounts.get(&Uuid::nil()).map(|_| "an entry names no order of ours".to_owned()));
     faults
 }

@@ -1,0 +1,371 @@
+//! A clean log is found clean; each fault that is planted is found and named.
+#![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
+use super::store::{Examined, examine};
+use chrono::{TimeDelta, Utc};
+use commands::history::{Change, History, SAGA_TIMER, balance_changes, encode};
+use domain::{
+    Amount, Currency, Event, OrderId, StreamKind,
+    fulfillment::{Action, Context, Next, Reply},
+    location::LocationMode,
+    order::{CancelRequested, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod},
+    shipment::Label,
+    stock::StockReceived,
+};
+use eventstore::{
+    Actor, ActorKind, Append, Claim, EventStore, Expected, Lifetime, Log, Metadata, PgEventStore, Source, StreamAppend,
+    StreamId, TimerChange, VaultEntry, sql,
+    testing::{TestDatabase, TestPostgres},
+};
+use indicatif::ProgressBar;
+use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
+use uuid::Uuid;
+
+struct Given {
+    database: TestDatabase,
+    store: Arc<PgEventStore>,
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        command_id: Uuid::now_v7(),
+        causation_id: None,
+        correlation_id: Uuid::now_v7(),
+        actor: Actor { kind: ActorKind::System, id: "test".into(), key: None, on_behalf_of: None },
+        source: Source::Cli,
+        reason_code: None,
+        occurred_at: Utc::now(),
+        trace_id: None,
+        app_version: "test".into(),
+    }
+}
+
+fn placed(order_ref: &str) -> OrderPlaced {
+    let line = OrderLine {
+        line_id: "1".into(),
+        sku: "tea".into(),
+        quantity: 2,
+        line_total: Amount(980),
+        discount: None,
+        unit: None,
+    };
+    OrderPlaced {
+        order_ref: order_ref.to_owned(),
+        placed_at: Utc::now(),
+        placed_at_given: None,
+        received_at: Utc::now(),
+        channel: None,
+        store_ref: None,
+        customer_ref: "c-1".to_owned(),
+        person_id: None,
+        ship_to: Destination::default(),
+        billing_country: None,
+        currency: Currency { code: "USD".to_owned(), digits: 2 },
+        total: line.line_total,
+        lines: vec![line],
+        charges: vec![],
+        prices_include_tax: false,
+        shipping_method: None,
+        promise: None,
+        priority: 0,
+        on_shortage: OnShortage::Cancel,
+        payment: Some(PaymentMethod { method: "card".to_owned(), default: true }),
+    }
+}
+
+fn good(action: &Action) -> Reply {
+    match action.clone() {
+        Action::Reserve { .. } => Reply::Reserved,
+        Action::Authorize { amount, .. } => Reply::Authorized {
+            authorization_id: "auth-1".to_owned(),
+            amount,
+            expires_at: Utc::now() + TimeDelta::days(7),
+        },
+        Action::VoidAuthorization { .. } => Reply::AuthorizationVoided,
+        Action::BuyLabel { key } => Reply::LabelBought(Label {
+            key,
+            label_id: "label-1".to_owned(),
+            carrier: "Post".to_owned(),
+            tracking_number: "P1".to_owned(),
+        }),
+        Action::VoidLabel { .. } => Reply::LabelVoided,
+        Action::Capture { amount, .. } => Reply::Captured { capture_id: "cap-1".to_owned(), amount },
+    }
+}
+
+impl Given {
+    /// Goods in; an order that is complete, one that is cancelled with a note, one under way.
+    async fn a_run() -> Given {
+        let database = TestPostgres::shared().await.database().await;
+        let pool = database.pool().await;
+        let store = PgEventStore::connect(pool, Log::MAIN, sql::Options::default()).await.unwrap();
+        let given = Given { database, store: Arc::new(store) };
+        given.receive(50).await;
+        let mut complete = given.place("r-1").await;
+        given.goes_well(&mut complete, 10).await;
+        let mut cancelled = given.place("r-2").await;
+        given.goes_well(&mut cancelled, 1).await;
+        let note = Uuid::now_v7();
+        let entry = VaultEntry { subject: note, person: Uuid::now_v7(), sealed: vec![1] };
+        let change = Change { vault: vec![entry], ..Change::default() };
+        let asked = [CancelRequested { note_id: Some(note) }.into()];
+        cancelled.commit(given.store.as_ref(), &asked, metadata(), change).await.unwrap();
+        given.goes_well(&mut cancelled, 10).await;
+        let mut under_way = given.place("r-3").await;
+        given.goes_well(&mut under_way, 2).await;
+        given
+    }
+
+    async fn receive(&self, quantity: i64) {
+        let received = StockReceived {
+            location: "main".into(),
+            sku: "tea".into(),
+            lot: None,
+            quantity,
+            receipt_ref: "r".to_owned(),
+        };
+        let event = Event::from(received);
+        let mut append = Append::new("dev", metadata());
+        append.balances = balance_changes("dev", std::slice::from_ref(&event));
+        append.streams.push(StreamAppend {
+            stream: StreamId::new(Uuid::now_v7(), StreamKind::Stock.name()),
+            expected: Expected::Any,
+            events: vec![encode(&event, 0).unwrap()],
+        });
+        self.store.append(append).await.unwrap();
+    }
+
+    async fn place(&self, order_ref: &str) -> History {
+        let order = OrderId(Uuid::now_v7());
+        let mut history = History::new(order, "dev");
+        let claim = |scope: &str, lifetime| Claim {
+            scope: scope.to_owned(),
+            key: order_ref.to_owned(),
+            holder: order.to_string(),
+            fingerprint: None,
+            lifetime,
+        };
+        let change = Change {
+            claims: vec![claim("order_ref:dev", Lifetime::Forever), claim("idempotency:dev", Lifetime::Day)],
+            timers: vec![TimerChange::Set {
+                stream: history.stream(StreamKind::Order),
+                name: SAGA_TIMER.into(),
+                due_at: Utc::now(),
+            }],
+            vault: vec![VaultEntry { subject: order.0, person: Uuid::now_v7(), sealed: vec![7; 40] }],
+            ..Change::default()
+        };
+        history.commit(self.store.as_ref(), &[placed(order_ref).into()], metadata(), change).await.unwrap();
+        history
+    }
+
+    async fn goes_well(&self, history: &mut History, steps: usize) {
+        for _ in 0..steps {
+            let Next::Act(action) = history.fulfillment.next(history.order) else { return };
+            let context = Context { now: Utc::now(), location: "main".into(), location_mode: LocationMode::Auto };
+            let events = history.fulfillment.react(history.order, Some(&action), good(&action), &context).unwrap();
+            history.commit(self.store.as_ref(), &events, metadata(), Change::default()).await.unwrap();
+        }
+    }
+
+    async fn examined(&self) -> Examined {
+        examine(self.store.pool(), Log::MAIN, |_| ProgressBar::hidden()).await.unwrap()
+    }
+
+    /// Changes what nobody may change.
+    async fn plant(&self, statement: &'static str) -> u64 {
+        let mut conn = PgConnection::connect_with(&self.store.pool().connect_options()).await.unwrap();
+        sqlx::query("SET session_replication_role = replica").execute(&mut conn).await.unwrap();
+        let changed = sqlx::query(statement).execute(&mut conn).await.unwrap().rows_affected();
+        conn.close().await.unwrap();
+        changed
+    }
+}
+
+/// `check: fault` of each.
+fn faults(examined: &Examined) -> Vec<String> {
+    let of = |check: &super::check::Check| {
+        assert_eq!(check.faults.count() as usize, check.faults.shown.len());
+        check.faults.shown.iter().map(|fault| format!("{}: {fault}", check.name)).collect::<Vec<_>>()
+    };
+    examined.checks.iter().flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn a_clean_log_is_found_clean_and_all_of_it_was_looked_at() {
+    let given = Given::a_run().await;
+    let examined = given.examined().await;
+    assert_eq!(faults(&examined), Vec::<String>::new());
+    let looked_at = |name| examined.checks.iter().find(|check| check.name == name).unwrap().looked_at.unwrap();
+    let events = examined.head.0 as u64;
+    assert!(events > 15, "{events}");
+    for name in ["positions", "times", "incarnations", "checksums", "payloads"] {
+        assert_eq!(looked_at(name), events, "{name}");
+    }
+    let of = ["balances", "orders", "timers", "sealed data", "claims", "leases"].map(looked_at);
+    assert_eq!(of, [1, 3, 1, 4, 6, 256]);
+    assert!(given.database.pool().await.acquire().await.is_ok());
+}
+
+#[tokio::test]
+async fn each_fault_that_is_planted_is_found_and_named() {
+    // What is done to the log, the check that tells, and what it says.
+    let planted = [
+        ("DELETE FROM events WHERE position = 5", "positions", "position 5 is missing"),
+        ("DELETE FROM events WHERE position IN (5, 6, 7)", "positions", "positions 5 to 7 are missing"),
+        ("UPDATE events SET position = position + 1000 WHERE position = 4", "positions", "position 4 is missing"),
+        (
+            "UPDATE events SET payload = replace(payload::text, '980', '981')::json WHERE position = 2",
+            "checksums",
+            "the event at position 2 is not what was appended",
+        ),
+        (
+            "UPDATE events SET metadata = replace(metadata::text, 'test', 'tess')::json WHERE position = 3",
+            "checksums",
+            "the event at position 3 is not what was appended",
+        ),
+        ("UPDATE events SET shop = 'other' WHERE position = 3", "checksums", "the event at position 3"),
+        (
+            "UPDATE events SET command_id = gen_random_uuid() WHERE position = 3",
+            "payloads",
+            "its metadata names another command",
+        ),
+        (
+            "WITH pair AS (SELECT stream_id, stream_kind FROM events WHERE version = 2 ORDER BY position LIMIT 1)
+             UPDATE events e SET version = 103 - e.version FROM pair
+              WHERE (e.stream_id, e.stream_kind) = (pair.stream_id, pair.stream_kind) AND e.version < 3",
+            "versions",
+            ", not 1",
+        ),
+        (
+            "UPDATE events SET recorded_at = recorded_at - interval '1 day' WHERE position = 9",
+            "times",
+            "position 9 was recorded",
+        ),
+        (
+            "UPDATE events SET incarnation = 2 WHERE position = 9",
+            "incarnations",
+            "position 9 can't be of incarnation 2",
+        ),
+        (
+            "UPDATE events SET type = 'TeaDrunk', checksum = NULL WHERE position = 6",
+            "payloads",
+            "does not know the event type TeaDrunk",
+        ),
+        ("UPDATE events SET schema_version = 99 WHERE position = 6", "payloads", "in version 99"),
+        ("UPDATE events SET payload = '{}' WHERE position = 2", "payloads", "missing field"),
+        ("UPDATE balances SET balance = balance + 1", "balances", "the events say 46"),
+        ("DELETE FROM balances", "balances", "is 0, the events say 46"),
+        ("INSERT INTO balances VALUES ('stock:dev/main/mug', 3)", "balances", "the events know nothing of it"),
+        (
+            "UPDATE claims SET position = 999 WHERE key = 'r-2'",
+            "claims",
+            "the claim order_ref:dev:r-2 was made at position 999",
+        ),
+        (
+            "UPDATE expiring_claims SET position = 998 WHERE key = 'r-1'",
+            "claims",
+            "idempotency:dev:r-1 was made at position 998",
+        ),
+        ("DELETE FROM timers", "timers", "is under way and has no timer"),
+        (
+            "INSERT INTO timers SELECT stream_id, now(), 0, get_byte(uuid_send(stream_id), 15), 'order', 'saga'
+               FROM events WHERE type = 'OrderCompleted'",
+            "timers",
+            "has ended and still has a timer",
+        ),
+        (
+            "INSERT INTO timers VALUES ('00000000-0000-7000-8000-000000000007', now(), 0, 7, 'order', 'saga')",
+            "timers",
+            "of which there is no event",
+        ),
+        ("UPDATE timers SET slot = (slot + 1) % 256", "timers", "is in slot"),
+        (
+            "INSERT INTO vault_entries VALUES (gen_random_uuid(), gen_random_uuid(), 'x')",
+            "sealed data",
+            "of which no event speaks",
+        ),
+        (
+            "INSERT INTO checkpoints VALUES (0, 'reader', 1, 500, gen_random_uuid(), 500, now())",
+            "checkpoints",
+            "the reader reader has come to position 500, beyond the log's head",
+        ),
+        (
+            "UPDATE leases SET owner = gen_random_uuid(), expires_at = now() + interval '9 days' WHERE slot = 3",
+            "leases",
+            "slot 3 is held",
+        ),
+        ("DELETE FROM leases WHERE slot = 200", "leases", "255 slots of 256"),
+    ];
+    for (statement, check, expected) in planted {
+        let given = Given::a_run().await;
+        assert!(given.plant(statement).await > 0, "{statement} changes something");
+        let examined = given.examined().await;
+        let found = faults(&examined);
+        let named = found.iter().any(|fault| fault.starts_with(&format!("{check}: ")) && fault.contains(expected));
+        assert!(named, "{statement}: {found:#?}");
+        assert!(!super::conclude(&examined.checks), "{statement}");
+        given.store.pool().close().await;
+    }
+}
+
+#[tokio::test]
+async fn one_deleted_event_at_the_end_is_no_gap_but_what_it_left_behind_tells() {
+    let given = Given::a_run().await;
+    let head = given.store.head().await.unwrap().position;
+    given.plant("DELETE FROM events WHERE position = (SELECT max(position) FROM events)").await;
+    let mut lost = given.examined().await;
+    assert_eq!(lost.head.0, head.0 - 1);
+    // Of the last event nothing else is left here, so nothing can tell; of a whole placement its claims do.
+    given
+        .plant("DELETE FROM events WHERE stream_id = (SELECT stream_id FROM events ORDER BY position DESC LIMIT 1)")
+        .await;
+    lost = given.examined().await;
+    let found = faults(&lost);
+    for check in ["claims: ", "sealed data: ", "timers: ", "balances: "] {
+        assert!(found.iter().any(|fault| fault.starts_with(check)), "{check} {found:#?}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_release_without_checksums_are_counted_and_told() {
+    let given = Given::a_run().await;
+    given.plant("UPDATE events SET checksum = NULL WHERE position <= 5").await;
+    let examined = given.examined().await;
+    assert_eq!(faults(&examined), Vec::<String>::new());
+    let checksums = examined.checks.iter().find(|check| check.name == "checksums").unwrap();
+    assert_eq!(checksums.looked_at, Some(examined.head.0 as u64 - 5));
+    assert!(checksums.what.contains("5 have none"), "{}", checksums.what);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_grows_meanwhile_is_found_clean_as_of_its_beginning() {
+    let given = Arc::new(Given::a_run().await);
+    let writer = tokio::spawn({
+        let given = given.clone();
+        async move {
+            for n in 0..60 {
+                let mut order = given.place(&format!("more-{n}")).await;
+                given.goes_well(&mut order, n % 7).await;
+                given.receive(1).await;
+            }
+        }
+    });
+    let mut heads = Vec::new();
+    while !writer.is_finished() {
+        let examined = given.examined().await;
+        assert_eq!(faults(&examined), Vec::<String>::new());
+        heads.push(examined.head);
+    }
+    writer.await.unwrap();
+    assert!(heads.first() < heads.last(), "it grew: {heads:?}");
+}
+
+#[tokio::test]
+async fn a_database_without_a_log_is_told_as_such() {
+    let database = TestPostgres::shared().await.database().await;
+    let pool = database.pool().await;
+    sqlx::query("DELETE FROM incarnations").execute(&pool).await.unwrap();
+    let Err(error) = examine(&pool, Log::MAIN, |_| ProgressBar::hidden()).await else { panic!("it can't be examined") };
+    assert!(error.to_string().contains("there is no log"), "{error:#}");
+}
