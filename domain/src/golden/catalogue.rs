@@ -52,11 +52,14 @@ impl Readable {
     }
 }
 
+/// `decode` of kind, type, version and payload.
+pub(crate) type Read = for<'a> fn(&str, &str, i16, Traced<'a>) -> Result<Vec<Today>, String>;
+
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     pub(crate) folder: PathBuf,
     pub(crate) kinds: Vec<Kind>,
-    pub(crate) read: for<'a> fn(&str, &str, i16, Traced<'a>) -> Result<Vec<Today>, String>,
+    pub(crate) read: Read,
 }
 
 /// For `Catalogue::read`.

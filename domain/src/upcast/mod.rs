@@ -13,7 +13,6 @@ use std::ops::Deref;
 
 /// What a recorded event is today, in order. One event costs no allocation.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one event is the rule, and a box would cost an allocation each")]
 pub enum Decoded<E = Event> {
     Retired,
     One(E),
