@@ -161,9 +161,13 @@ impl Given {
 
     async fn goes_well(&self, history: &mut History, steps: usize) {
         for _ in 0..steps {
-            let Next::Act(action) = history.fulfillment.next(history.order) else { return };
+            let (action, reply) = match history.fulfillment.next(history.order) {
+                Next::Act(action) => (Some(action.clone()), good(&action)),
+                Next::Advance => (None, Reply::Nothing),
+                Next::Wait(_) | Next::Ended => return,
+            };
             let context = Context { now: Utc::now(), location: "main".into(), location_mode: LocationMode::Auto };
-            let events = history.fulfillment.react(history.order, Some(&action), good(&action), &context).unwrap();
+            let events = history.fulfillment.react(history.order, action.as_ref(), reply, &context).unwrap();
             history.commit(self.store.as_ref(), &events, metadata(), Change::default()).await.unwrap();
         }
     }
@@ -250,10 +254,10 @@ async fn each_fault_that_is_planted_is_found_and_named() {
         (
             "UPDATE events SET type = 'TeaDrunk', checksum = NULL WHERE position = 6",
             "payloads",
-            "does not know the event type TeaDrunk",
+            "TeaDrunk in version 1 is not known",
         ),
         ("UPDATE events SET schema_version = 99 WHERE position = 6", "payloads", "in version 99"),
-        ("UPDATE events SET payload = '{}' WHERE position = 2", "payloads", "missing field"),
+        ("UPDATE events SET payload = '{}' WHERE position = 2", "payloads", "the event at position 2"),
         ("UPDATE balances SET balance = balance + 1", "balances", "the events say 46"),
         ("DELETE FROM balances", "balances", "is 0, the events say 46"),
         ("INSERT INTO balances VALUES ('stock:dev/main/mug', 3)", "balances", "the events know nothing of it"),

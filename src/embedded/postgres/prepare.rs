@@ -1,4 +1,4 @@
-//! Makes the data of a new PostgreSQL: a cluster in UTF-8 and the C locale, one role with a random password, one database.
+//! Makes the data of a new PostgreSQL: a cluster in UTF-8 and the C locale with checksums on its pages, one role with a random password, one database.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -69,7 +69,8 @@ async fn fill(
     let password = format!("--pwfile={}", password.argument(1));
     let user = format!("--username={USER}");
     initdb.args.extend(
-        [user.as_str(), password.as_str(), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"].map(str::to_owned),
+        [user.as_str(), password.as_str(), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums"]
+            .map(str::to_owned),
     );
     supervise::run_once(&launcher.exe, &initdb).await?;
     // A server of one session, with no port: it needs no password and lets nobody else in.
