@@ -11,6 +11,7 @@ mod import;
 mod participants;
 mod place_order;
 mod repeats;
+mod restore;
 mod start;
 mod support;
 mod warehouse;
