@@ -8,7 +8,7 @@ pub use app::{Addresses, App};
 use crate::{config::Settings, embedded::data_dir};
 use anyhow::{Context, Result};
 use eventstore::{EventStore, Position};
-use mirror::{KafkaConfig, Start};
+use mirror::{Gone, KafkaConfig, Start};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use std::time::{Duration, Instant};
 
@@ -32,14 +32,22 @@ pub async fn pool(url: &str) -> Result<PgPool> {
     options.connect(url).await.context("PostgreSQL can't be reached: check DATABASE_URL")
 }
 
-/// What Kafka holds against the store, up to a position: a sentence, and the faults. A relay that is behind may come up for so long.
+/// What Kafka holds against the store.
+pub struct ChainCheck {
+    pub what: String,
+    pub faults: Vec<String>,
+    /// What the store has lost by being restored.
+    pub gone: Vec<Gone>,
+}
+
+/// Compares Kafka with the store, up to a position. A relay that is behind may come up for so long.
 pub async fn verify_chain(
     kafka: &KafkaConfig,
     store: &dyn EventStore,
     upto: Position,
     catch_up: Duration,
     progress: &(dyn Fn(Position) + Send + Sync),
-) -> Result<(String, Vec<String>)> {
+) -> Result<ChainCheck> {
     let deadline = Instant::now() + catch_up;
     // The stand-in may hold nothing at all: it began at a head that has not moved since.
     while kafka.start == Start::Beginning && Instant::now() < deadline {
@@ -65,5 +73,6 @@ pub async fn verify_chain(
         0 => String::new(),
         trimmed => format!("; {trimmed} events were trimmed by retention"),
     };
-    Ok((format!("{} records, each event once, in order and unaltered{from}{trimmed}", report.records), faults))
+    let what = format!("{} records, each event once, in order and unaltered{from}{trimmed}", report.records);
+    Ok(ChainCheck { what, faults, gone: report.gone })
 }

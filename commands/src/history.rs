@@ -5,8 +5,8 @@
 use chrono::{DateTime, Utc};
 use domain::{DecodeError, Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
 use eventstore::{
-    Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Metadata, NewEvent, Position,
-    ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
+    Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Incarnation, Metadata, NewEvent,
+    Position, ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
 };
 use std::{borrow::Cow, collections::BTreeMap};
 use thiserror::Error;
@@ -39,6 +39,8 @@ pub struct History {
     pub position: Position,
     /// When the last event was recorded.
     pub updated_at: Option<DateTime<Utc>>,
+    /// Which life of the log the order was placed in; `None`: it wasn't read from the log, but placed just now.
+    pub placed_in: Option<Incarnation>,
     versions: BTreeMap<StreamKind, Version>,
 }
 
@@ -88,6 +90,7 @@ impl History {
             fulfillment: Fulfillment::default(),
             position: Position::ZERO,
             updated_at: None,
+            placed_in: None,
             versions: BTreeMap::new(),
         }
     }
@@ -117,6 +120,9 @@ impl History {
             return Ok(false);
         }
         decode(recorded)?.iter().for_each(|event| self.fulfillment.evolve(event));
+        if self.position == Position::ZERO {
+            self.placed_in = Some(recorded.incarnation);
+        }
         self.versions.insert(kind, recorded.version);
         self.position = self.position.max(recorded.position);
         self.updated_at = self.updated_at.max(Some(recorded.recorded_at));

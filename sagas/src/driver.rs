@@ -3,20 +3,22 @@
 //! Invariants:
 //! - one driver a saga, in a slot of ours; each append carries the slot's epoch;
 //! - what a participant answered is not lost to a version race: the history is read again and the same answer decided on again;
-//! - a call in flight is not broken off when someone else appends; a wait is.
+//! - a call in flight is not broken off when someone else appends; a wait is;
+//! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call: in the life that is lost it may
+//!   have made that call already, and may have undone it.
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
 use crate::job::{Cause, Job, Leave, Seed, Signal, View};
 use crate::limits::{Gate, Permit, Shut};
 use crate::metrics;
-use crate::perform::{Answer, Ask, Request};
+use crate::perform::{Answer, Ask, Request, undone};
 use crate::ports::SecretError;
 use crate::runner::Shared;
 use crate::slots::Held;
 use chrono::{DateTime, TimeDelta, Utc};
 use commands::{History, history::SAGA_TIMER};
-use domain::fulfillment::{Action, Next, Reply, Retrying};
+use domain::fulfillment::{Action, Direction, Next, Reply, Retrying, Step};
 use domain::{OrderId, StreamKind};
 use eventstore::{Position, slot_of};
 use std::convert::Infallible;
@@ -174,7 +176,7 @@ impl<'a> Driver<'a> {
             Some(Ok(permit)) => permit,
         };
         self.check()?;
-        match self.ask(&tries, permit).await {
+        match self.ask(action, &tries, permit).await {
             Answer::Definite(reply) => {
                 self.commit(Some(action), reply).await?;
             }
@@ -190,15 +192,37 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    async fn ask(&self, tries: &Tries, permit: Permit<'_>) -> Answer {
+    async fn ask(&self, action: &Action, tries: &Tries, permit: Permit<'_>) -> Answer {
+        let is_restored = self.history.placed_in.is_some_and(|life| life < self.shared.slots.life());
         let ask = match () {
             () if self.has_outlived_its_key(&tries.request) => Ask::Only,
-            () if tries.unsure => Ask::First,
+            () if tries.unsure || is_restored => Ask::First,
             () => Ask::No,
         };
-        let answer = tries.request.send(&*self.shared.payment, &*self.shared.shipping, ask).await;
+        let undone = if is_restored { self.undone_in_a_lost_life(action).await } else { None };
+        let answer = match undone {
+            Some(answer) => answer,
+            None => tries.request.send(&*self.shared.payment, &*self.shared.shipping, ask).await,
+        };
         permit.settle(self.order.0, !matches!(answer, Answer::Missing { .. }));
         answer
+    }
+
+    /// What a saga is about to build on may have been undone in the life that is lost: the order was cancelled there. Then it stops for a
+    /// person, before goods leave for money that is no longer held.
+    async fn undone_in_a_lost_life(&self, action: &Action) -> Option<Answer> {
+        let steps: &[Step] = match action {
+            Action::Authorize { .. } => &[Step::AuthorizePayment],
+            Action::BuyLabel { .. } => &[Step::AuthorizePayment, Step::Ship],
+            _ => &[],
+        };
+        for step in steps {
+            let key = self.history.fulfillment.key(self.order, *step, Direction::Compensate);
+            if let Some(answer) = undone(&key, *step, &*self.shared.payment, &*self.shared.shipping).await {
+                return Some(answer);
+            }
+        }
+        None
     }
 
     /// What was tried of this action so far. `None`: it can't be prepared, and that is written down.

@@ -8,7 +8,7 @@ use crate::participants::payment::{self, AuthorizeRequest, CaptureRequest, Payme
 use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
 use crate::participants::{Amount, StepError};
 use crate::ports::{SecretError, Secrets};
-use domain::fulfillment::{Action, Reply};
+use domain::fulfillment::{Action, Reply, Step};
 use domain::order::OrderPlaced;
 use domain::{Currency, OrderId, shipment};
 use std::time::Duration;
@@ -231,6 +231,41 @@ impl Request {
         }
     }
 }
+
+/// Asks for the key of a step's undoing. `None`: nothing is known of it, so nothing was undone.
+pub(crate) async fn undone(
+    key: &str,
+    step: Step,
+    payment: &dyn PaymentPort,
+    shipping: &dyn ShippingPort,
+) -> Option<Answer> {
+    let (participant, begun) = match step {
+        Step::Ship => (Participant::Shipping, Instant::now()),
+        _ => (Participant::Payment, Instant::now()),
+    };
+    let found = match participant {
+        Participant::Shipping => shipping.query(key).await.map(|found| {
+            let voided = matches!(found, Some(ShippingOutcome::Voided(_)));
+            (voided, matches!(found, Some(ShippingOutcome::InProgress)))
+        }),
+        Participant::Payment => payment.query(key).await.map(|found| {
+            let voided = matches!(found, Some(PaymentOutcome::Voided(_)));
+            (voided, matches!(found, Some(PaymentOutcome::InProgress)))
+        }),
+    };
+    let answer = match found {
+        Ok((true, _)) => Some(Answer::Definite(Reply::Stuck { cause: UNDONE.to_owned() })),
+        Ok((_, true)) => Some(Answer::Missing { unsure: true, retry_after: None, message: "it is being undone".to_owned() }),
+        Ok(_) => None,
+        Err(StepError::Retryable { message, retry_after }) => Some(Answer::Missing { unsure: true, retry_after, message }),
+        Err(error) => Some(Answer::Missing { unsure: true, retry_after: None, message: error.to_string() }),
+    };
+    metrics::call(participant, "query", answer.as_ref().map_or("nothing", Answer::outcome), begun.elapsed());
+    answer
+}
+
+/// Why a saga pauses whose step was undone in a life of the log that is lost.
+const UNDONE: &str = "undone_before_restore";
 
 fn labelled(request: &LabelRequest, done: shipping::Label) -> Reply {
     let shipping::Label { label_id, carrier, tracking_number, cost: _ } = done;

@@ -4,16 +4,17 @@
 //! store, by its epoch. Between the two nobody else's history can be touched.
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
-use eventstore::{Fence, Lease, SLOTS, Slot};
+use eventstore::{AppendError, Fence, Incarnation, Lease, SLOTS, Slot};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The slots held now.
+/// The slots held now, and which life of the log it was when the last of them were taken.
 #[derive(Debug)]
-pub(crate) struct Slots(Mutex<Vec<Option<Held>>>);
+pub(crate) struct Slots(Mutex<Vec<Option<Held>>>, AtomicI32);
 
 /// One slot of ours.
 #[derive(Clone, Debug)]
@@ -26,7 +27,19 @@ pub(crate) struct Held {
 
 impl Slots {
     pub(crate) fn new() -> Slots {
-        Slots(Mutex::new(vec![None; SLOTS]))
+        Slots(Mutex::new(vec![None; SLOTS]), AtomicI32::new(0))
+    }
+
+    /// The life of the log that we drive sagas in. Who ends a life takes all slots from their owners: so it is known before any saga is driven.
+    pub(crate) fn life(&self) -> Incarnation {
+        Incarnation(self.1.load(Ordering::SeqCst))
+    }
+
+    /// Whether this lease was granted before.
+    fn knows(&self, lease: &Lease) -> bool {
+        let slots = self.lock();
+        let held = slots[usize::from(lease.slot.0)].as_ref();
+        held.is_some_and(|held| held.fence.epoch == lease.epoch && !held.lost.is_cancelled())
     }
 
     /// Takes in what was granted, good until `until`; answers the slots that are new. What was held before and is not granted is lost.
@@ -115,7 +128,7 @@ pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
     let mut backoff = StoreBackoff::new();
     loop {
         let asked = Instant::now();
-        let leases = shared.store.take_leases(&shared.config.slots, shared.config.owner, ttl);
+        let leases = take(shared, ttl);
         // A renewal that hangs must not keep us from letting go in time.
         let answer = tokio::select! {
             answer = tokio::time::timeout(ttl, leases) => answer.ok(),
@@ -151,6 +164,16 @@ pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
             None => lose(shared, &shared.slots.expire(Instant::now()), "ran out"),
         }
     }
+}
+
+/// Takes and renews; before slots that are new are driven, finds out which life of the log it is.
+async fn take(shared: &Shared, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
+    let leases = shared.store.take_leases(&shared.config.slots, shared.config.owner, ttl).await?;
+    if leases.iter().any(|lease| !shared.slots.knows(lease)) {
+        let head = shared.store.head().await.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+        shared.slots.1.store(head.incarnation.0, Ordering::SeqCst);
+    }
+    Ok(leases)
 }
 
 async fn end_of(shared: &Shared) {

@@ -15,6 +15,7 @@ pub mod import;
 pub mod keys;
 pub mod log;
 pub mod migrate;
+pub mod recover;
 pub mod restore;
 pub mod rotate;
 pub mod simulate;
@@ -63,6 +64,7 @@ enum Command {
     Simulate(simulate::Simulate),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Recover(recover::Recover),
     /// Measures, on this machine, what is claimed of Waybill
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -99,6 +101,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,
         Command::Backup(backup) => backup::run(&settings, &backup).await,
         Command::Restore(restore) => restore::run(&settings, &restore).await,
+        Command::Recover(recover) => recover::run(&settings, &recover).await,
         Command::Bench(bench) => bench::run(&settings, &bench).await,
     }
 }

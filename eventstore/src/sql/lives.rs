@@ -111,3 +111,44 @@ pub async fn abandon(
     .await?;
     Ok(())
 }
+
+/// A reader's checkpoint that stands in events which the log has lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostCheckpoint {
+    pub name: String,
+    pub incarnation: Incarnation,
+    pub position: Position,
+    /// Where it is set back to: the last place before that still counts.
+    pub back_to: Position,
+}
+
+/// Checkpoints that stand in what is lost by these lives. They are set back with `set_back`.
+pub async fn lost_checkpoints(pool: &PgPool, log: Log, lives: &Lives) -> Result<Vec<LostCheckpoint>, sqlx::Error> {
+    let rows =
+        sqlx::query!("SELECT name, incarnation, position FROM checkpoints WHERE log = $1 ORDER BY name", log.0)
+            .fetch_all(pool)
+            .await?;
+    let found = rows.into_iter().map(|row| {
+        let (incarnation, position) = (Incarnation(row.incarnation), Position(row.position));
+        let back_to = lives.end_of(incarnation).unwrap_or(position);
+        LostCheckpoint { name: row.name, incarnation, position, back_to }
+    });
+    Ok(found.filter(|at| at.position > Position::ZERO && lives.has_abandoned(at.incarnation, at.position)).collect())
+}
+
+/// Sets a checkpoint back, unless its reader has moved it since. The reader hears of that at its next append, and reads again.
+pub async fn set_back(pool: &PgPool, log: Log, lost: &LostCheckpoint, lives: &Lives) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE checkpoints SET incarnation = $5, position = $6
+          WHERE log = $1 AND name = $2 AND incarnation = $3 AND position = $4",
+        log.0,
+        lost.name,
+        lost.incarnation.0,
+        lost.position.0,
+        lives.of(lost.back_to).0,
+        lost.back_to.0,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}

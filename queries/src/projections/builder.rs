@@ -4,8 +4,11 @@ use super::{
     batch::{Decoded, Rows, fold},
     history::History,
 };
-use crate::sql::{self, checkpoint};
-use eventstore::{EventStore, Incarnation, Position, RecordedEvent};
+use crate::sql::{
+    self,
+    checkpoint::{self, Checkpoint},
+};
+use eventstore::{EventStore, Incarnation, Lives, Position, RecordedEvent};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lru::LruCache;
 use sqlx::{
@@ -77,8 +80,8 @@ impl Builder {
         if found.version != VERSION {
             return Err(ProjectionError::OtherVersion { found: found.version, ours: VERSION });
         }
-        if found.position > head.position {
-            return Err(ProjectionError::AheadOfLog { checkpoint: found.position, head: head.position });
+        if let Some(ahead) = ahead_of(&found, &store.lives().await?, head.position) {
+            return Err(ahead);
         }
         let histories = LruCache::new(KEPT_HISTORIES);
         Ok(Builder { store, pool, histories, position: found.position, incarnation: found.incarnation })
@@ -158,6 +161,18 @@ impl Builder {
             .await?;
         histories.extend(read);
         Ok(histories)
+    }
+}
+
+/// Why rows that have come this far aren't a function of the log any more, if they aren't.
+pub(super) fn ahead_of(found: &Checkpoint, lives: &Lives, head: Position) -> Option<ProjectionError> {
+    let Checkpoint { incarnation, position, .. } = *found;
+    match () {
+        () if position > head => Some(ProjectionError::AheadOfLog { checkpoint: position, head }),
+        () if incarnation > lives.current() || lives.has_abandoned(incarnation, position) => {
+            Some(ProjectionError::Abandoned { incarnation, checkpoint: position })
+        }
+        () => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a projection stopped. It stays where it is and tries again: nothing is ever skipped.
 use domain::DecodeError;
-use eventstore::{FeedError, Position, ReadError, StreamId, Version};
+use eventstore::{FeedError, Incarnation, Position, ReadError, StreamId, Version};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -15,9 +15,14 @@ pub enum ProjectionError {
     Gap { after: Position, found: Position },
     #[error(
         "the read model is at position {checkpoint}, the log only at {head}: the log was restored to an older state, and the read \
-         model has to be built again"
+         model has to be built again: `waybill recover` does it"
     )]
     AheadOfLog { checkpoint: Position, head: Position },
+    #[error(
+        "the read model is at position {checkpoint} of incarnation {}, which the log has lost: the read model has to be built again: \
+         `waybill recover` does it", .incarnation.0
+    )]
+    Abandoned { incarnation: Incarnation, checkpoint: Position },
     #[error("the read model was built by version {found} of the projections, this build has version {ours}")]
     OtherVersion { found: i32, ours: i32 },
     #[error("someone else moved the read model on from position {from}")]

@@ -7,7 +7,8 @@
 //! Invariants:
 //! - a row is a function of the history alone: no clock, no batch boundary, no order of arrival shows in it;
 //! - the checkpoint moves with its rows or not at all, and only from the position before: two runners can't apply an event twice;
-//! - an event that can't be read stops the runner where it is; nothing is skipped.
+//! - an event that can't be read stops the runner where it is; nothing is skipped;
+//! - rows of events that the log has lost (it was restored to an older state) stand still until they are made again.
 mod batch;
 mod builder;
 mod error;
@@ -15,6 +16,7 @@ pub(crate) mod fulfillments;
 mod history;
 pub(crate) mod orders;
 pub(crate) mod past;
+mod recover;
 mod replay;
 mod runner;
 pub(crate) mod sagas;
@@ -25,6 +27,7 @@ pub(crate) mod timeline;
 
 pub use batch::ChangedOrder;
 pub use error::ProjectionError;
+pub use recover::{read_model_ahead, reset_read_model};
 pub use replay::{Comparison, Difference, verify_projections};
 pub use runner::{Handle, ProjectionObserver, Runner, RunnerState};
 

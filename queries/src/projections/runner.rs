@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// Where the live tables lie.
-const SCHEMA: &str = "read";
+pub(super) const SCHEMA: &str = "read";
 /// How long it waits after a failure: doubled each time, up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 

@@ -48,6 +48,17 @@ pub(crate) async fn remove(conn: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Empties the live tables and takes the checkpoint away, in one transaction.
+pub(crate) async fn clear(pool: &PgPool) -> sqlx::Result<()> {
+    let tables: Vec<String> = TABLES.iter().map(|table| format!("read.{}", table.name)).collect();
+    let mut transaction = pool.begin().await?;
+    // The checkpoint first, as a runner takes it: one of both waits, none for ever.
+    sqlx::raw_sql(AssertSqlSafe(format!("DELETE FROM read.projections; TRUNCATE {}", tables.join(", "))))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}
+
 /// What is read in it stands still.
 pub(crate) async fn snapshot(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
     pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await

@@ -233,6 +233,18 @@ impl FaultyStore {
         })
     }
 
+    /// The server was lost, and this was restored in its place; time goes on.
+    pub(super) fn restored(&self, inner: Arc<dyn EventStore>) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore {
+            inner,
+            faults: Arc::clone(&self.faults),
+            renewed: Mutex::default(),
+            times: Mutex::new(self.times.lock().unwrap().clone()),
+            began: self.began,
+            cut_off: Mutex::default(),
+        })
+    }
+
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.began.0 + TimeDelta::from_std(self.began.1.elapsed()).unwrap()
     }

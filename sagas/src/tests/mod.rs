@@ -7,6 +7,7 @@ mod newer;
 mod outages;
 mod owners;
 mod postgres;
+mod restores;
 mod stories;
 mod storms;
 mod threads;

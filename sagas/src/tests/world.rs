@@ -16,8 +16,8 @@ use domain::shipment;
 use domain::stock::{self, StockReceived};
 use domain::{Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind};
 use eventstore::{
-    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Person, Slot, Source,
-    StreamAppend, StreamId, TimerChange, Vault,
+    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Person, Position, Slot,
+    Source, StreamAppend, StreamId, TimerChange, Vault,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -99,6 +99,19 @@ impl World {
             mode: Arc::new(Mutex::new(LocationMode::Auto)),
             orders: Arc::default(),
             received: Arc::default(),
+        }
+    }
+
+    /// The same world, where the store was lost and this one restored in its place. What was placed since is unknown to it.
+    pub(super) async fn restored(&self, backup: Arc<MemoryEventStore>) -> World {
+        let known = backup.read_log(Position::ZERO, usize::MAX).await.unwrap();
+        let is_known = |order: &OrderId| known.iter().any(|event| event.stream.id == order.0);
+        let store = self.store.restored(backup);
+        World {
+            clock: Arc::new(VirtualClock(Arc::clone(&store))),
+            store,
+            orders: Arc::new(Mutex::new(self.orders().into_iter().filter(is_known).collect())),
+            ..self.clone()
         }
     }
 

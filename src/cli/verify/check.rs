@@ -48,15 +48,21 @@ pub(super) struct Check {
     /// What it found to be so, in plain words.
     pub(super) what: String,
     pub(super) faults: Faults,
+    /// What a restored store has lost: told, and no fault.
+    pub(super) gone: Vec<String>,
 }
 
 impl Check {
     pub(super) fn done(name: &'static str, looked_at: u64, what: impl Into<String>, faults: Faults) -> Check {
-        Check { name, looked_at: Some(looked_at), what: what.into(), faults }
+        Check { name, looked_at: Some(looked_at), what: what.into(), faults, gone: Vec::new() }
     }
 
     pub(super) fn left_out(name: &'static str, why: impl Into<String>) -> Check {
-        Check { name, looked_at: None, what: why.into(), faults: Faults::default() }
+        Check { name, looked_at: None, what: why.into(), faults: Faults::default(), gone: Vec::new() }
+    }
+
+    pub(super) fn with_gone(self, gone: Vec<String>) -> Check {
+        Check { gone, ..self }
     }
 
     /// As soon as it is done.
@@ -72,6 +78,9 @@ impl Check {
         if untold > 0 {
             say!("       and {untold} more");
         }
+        for gone in &self.gone {
+            say!("gone   {gone}");
+        }
     }
 }
 
@@ -86,6 +95,7 @@ pub(super) fn conclude(checks: &[Check]) -> bool {
     }
     let faults: u64 = checks.iter().map(|check| check.faults.count).sum();
     match faults {
+        0 if checks.iter().any(|check| !check.gone.is_empty()) => say!("\nall is well but for what is gone"),
         0 => say!("\nall is well"),
         1 => say!("\n1 fault"),
         faults => say!("\n{faults} faults"),

@@ -92,6 +92,20 @@ impl Account {
         }
     }
 
+    /// In a few words, for an order that the store doesn't have.
+    pub(super) fn summary(&self) -> String {
+        let counts = [
+            ("authorized", self.authorized),
+            ("authorizations voided", self.voided),
+            ("captured", self.captured),
+            ("refunded", self.refunded),
+            ("labels bought", self.labels),
+            ("labels voided", self.labels_voided),
+        ];
+        let did: Vec<_> = counts.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{what} {n}")).collect();
+        did.join(", ")
+    }
+
     fn check(&self, order: &Order) -> Vec<String> {
         let mut faults = self.faults.clone();
         let mut fault = |broken: bool, text: String| {

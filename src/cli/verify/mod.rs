@@ -1,8 +1,9 @@
 //! `waybill verify`: do store, Kafka, projections, stock and the participants' ledgers agree, as of the head when it begins?
 //!
-//! It reads everything and changes nothing. An order under way is no fault; a relay or a read model that is behind has 60 s to come up.
+//! It reads everything and changes nothing. What a restored store has lost is told, and is no fault. An order under way is no fault; a relay or a read model that is behind has 60 s to come up.
 mod books;
 mod check;
+mod gone;
 mod ledgers;
 mod store;
 #[cfg(test)]
@@ -18,9 +19,9 @@ use anyhow::{Context, Result};
 use books::Books;
 use check::{Check, Faults, conclude};
 use clap::Args;
-use eventstore::{Log, PgEventStore, Position, sql};
+use eventstore::{EventStore, Log, PgEventStore, Position, sql};
 use indicatif::{ProgressBar, ProgressStyle};
-use mirror::{KafkaConfig, Start};
+use mirror::{Gone, KafkaConfig, Start};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::{
     process::ExitCode,
@@ -28,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::Examined;
+use uuid::Uuid;
 
 /// How long relay and projections may take to reach the head.
 const CATCH_UP: Duration = Duration::from_secs(60);
@@ -82,9 +84,8 @@ async fn connect(settings: &Settings) -> Result<Parts> {
 /// Prints each check as it is done, and a table at the end; `false` when something is wrong.
 async fn verify(parts: &Parts) -> Result<bool> {
     let Examined { head, books, mut checks } = examine(parts.store.pool()).await?;
-    for check in
-        [ledger_check(parts, &books).await?, kafka_check(parts, head).await?, projection_check(parts, head).await?]
-    {
+    let (kafka, gone) = kafka_check(parts, head).await?;
+    for check in [kafka, ledger_check(parts, &books, &gone).await?, projection_check(parts, head).await?] {
         check.report();
         checks.push(check);
     }
@@ -103,27 +104,32 @@ async fn examine(pool: &PgPool) -> Result<Examined> {
     Ok(examined)
 }
 
-async fn ledger_check(parts: &Parts, books: &Books) -> Result<Check> {
+async fn ledger_check(parts: &Parts, books: &Books, gone: &[Gone]) -> Result<Check> {
     if parts.ledgers.is_empty() {
         return Ok(Check::left_out("ledgers", "not looked at, since the participants are not ours"));
     }
     let accounts = ledgers::read(&parts.ledgers, books).await?;
-    let what = format!("{} orders in the participants' ledgers agree with the store", accounts.len());
-    let faults = ledgers::compare(&accounts, books);
-    Ok(Check::done("ledgers", accounts.len() as u64, what, faults.into_iter().collect()))
+    let known = |id: &Uuid| books.orders.contains_key(id);
+    let (told, unexplained) = gone::unknown_orders(parts.store.as_ref(), &accounts, known, gone).await?;
+    let agreeing = accounts.keys().filter(|id| known(id)).count();
+    let what = format!("{agreeing} orders in the participants' ledgers agree with the store");
+    let faults = ledgers::compare(&accounts, books).into_iter().chain(unexplained).collect();
+    Ok(Check::done("ledgers", accounts.len() as u64, what, faults).with_gone(told))
 }
 
-async fn kafka_check(parts: &Parts, head: Position) -> Result<Check> {
+async fn kafka_check(parts: &Parts, head: Position) -> Result<(Check, Vec<Gone>)> {
     let Some(kafka) = &parts.kafka else {
-        return Ok(Check::left_out("kafka", "not looked at, since none is set"));
+        return Ok((Check::left_out("kafka", "not looked at, since none is set"), Vec::new()));
     };
     let bar = progress("reading Kafka", head.0);
     let progress = |done: Position| bar.set_position(done.0.unsigned_abs());
-    let report = wiring::verify_chain(kafka, parts.store.as_ref(), head, CATCH_UP, &progress)
+    let chain = wiring::verify_chain(kafka, parts.store.as_ref(), head, CATCH_UP, &progress)
         .await
         .context("Kafka can't be verified")?;
     bar.finish_and_clear();
-    Ok(Check::done("kafka", head.0.unsigned_abs(), report.0, report.1.into_iter().collect()))
+    let told = gone::tell(&chain.gone, &parts.store.lives().await?);
+    let faults = chain.faults.into_iter().collect();
+    Ok((Check::done("kafka", head.0.unsigned_abs(), chain.what, faults).with_gone(told), chain.gone))
 }
 
 async fn projection_check(parts: &Parts, head: Position) -> Result<Check> {

@@ -1,7 +1,7 @@
 //! How the runner goes on, stops, starts again, and what a replay says of it.
 use crate::{
     given::{Given, out_of_stock, placed},
-    projections::{RunnerState, verify_projections},
+    projections::{ProjectionError, RunnerState, read_model_ahead, reset_read_model, verify_projections},
 };
 use domain::{OrderId, fulfillment::OrderStatus};
 use eventstore::{ActorKind, Append, EventStore, Expected, NewEvent, Position, StreamAppend, StreamId};
@@ -210,5 +210,47 @@ async fn a_read_model_ahead_of_its_log_stands_still() {
     let failing = |state: &RunnerState| matches!(state, RunnerState::Failing { .. });
     running.handle.state.wait_for(failing).await.unwrap();
     assert_eq!(*running.handle.applied.borrow(), Position::ZERO);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_model_of_lost_events_stands_still_until_it_is_made_again() {
+    let mut given = Given::new().await;
+    given.receive("dev", "a", 100).await;
+    given.completed("dev", placed("r-1", &[("a", 1)])).await;
+    let backup = given.store.backup();
+    given.completed("dev", placed("lost", &[("a", 1)])).await;
+    given.project().await;
+    // Restored, and gone further than the read model: by positions alone it would not be noticed.
+    let life = backup.begin_incarnation(Position(i64::MAX), eventstore::Incarnation(1), "restored");
+    given.store = std::sync::Arc::new(backup);
+    for n in 0..4 {
+        given.completed("dev", placed(&format!("other-{n}"), &[("a", 1)])).await;
+    }
+    let mut running = given.run();
+    let failing = |state: &RunnerState| matches!(state, RunnerState::Failing { .. });
+    let state = running.handle.state.wait_for(failing).await.unwrap().clone();
+    let RunnerState::Failing { error, .. } = state else { unreachable!() };
+    assert!(error.contains("incarnation 1") && error.contains("waybill recover"), "{error}");
+    let database = given.pool.connect_options();
+    let ahead = read_model_ahead(&*given.store, &database).await.unwrap();
+    assert!(matches!(ahead, Some(ProjectionError::Abandoned { checkpoint, .. }) if checkpoint > life.after), "{ahead:?}");
+
+    reset_read_model(&database).await.unwrap();
+    running.reaches(given.head().await).await;
+    assert!(read_model_ahead(&*given.store, &database).await.unwrap().is_none());
+    assert_equal_to_a_replay(&given).await;
+    // Also under a runner at work.
+    reset_read_model(&database).await.unwrap();
+    given.completed("dev", placed("last", &[("a", 1)])).await;
+    running.reaches(given.head().await).await;
+    let head = given.head().await;
+    for _ in 0..500 {
+        if verify_projections(given.store.clone(), &database).await.unwrap().position == head {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_equal_to_a_replay(&given).await;
     running.stop().await;
 }
