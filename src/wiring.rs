@@ -33,6 +33,7 @@ pub async fn pool(url: &str) -> Result<PgPool> {
 }
 
 /// What Kafka holds against the store.
+#[derive(Clone, Debug)]
 pub struct ChainCheck {
     pub what: String,
     pub faults: Vec<String>,

@@ -255,9 +255,13 @@ pub(crate) async fn undone(
     };
     let answer = match found {
         Ok((true, _)) => Some(Answer::Definite(Reply::Stuck { cause: UNDONE.to_owned() })),
-        Ok((_, true)) => Some(Answer::Missing { unsure: true, retry_after: None, message: "it is being undone".to_owned() }),
+        Ok((_, true)) => {
+            Some(Answer::Missing { unsure: true, retry_after: None, message: "it is being undone".to_owned() })
+        }
         Ok(_) => None,
-        Err(StepError::Retryable { message, retry_after }) => Some(Answer::Missing { unsure: true, retry_after, message }),
+        Err(StepError::Retryable { message, retry_after }) => {
+            Some(Answer::Missing { unsure: true, retry_after, message })
+        }
         Err(error) => Some(Answer::Missing { unsure: true, retry_after: None, message: error.to_string() }),
     };
     metrics::call(participant, "query", answer.as_ref().map_or("nothing", Answer::outcome), begun.elapsed());

@@ -92,7 +92,9 @@ impl Parts {
         let gone = mirror::recover::read_lost(kafka, Log::MAIN, &lives, |_| Ok(())).await?;
         lost::say(&gone);
         if recover.dry_run {
-            say!("  nothing is done: without --dry-run, all of it is written to a file and put on record, and the relay goes on behind it");
+            say!(
+                "  nothing is done: without --dry-run, all of it is written to a file and put on record, and the relay goes on behind it"
+            );
             return Ok(false);
         }
         let lives = match found.standing {
@@ -117,10 +119,13 @@ impl Parts {
     }
 
     fn say_standing(&self, found: &Survey) {
-        let kafka = found.kafka.map_or_else(|| "nothing".to_owned(), |place| format!("up to {place} (incarnation:position)"));
+        let kafka =
+            found.kafka.map_or_else(|| "nothing".to_owned(), |place| format!("up to {place} (incarnation:position)"));
         match found.standing {
             Standing::NotMirrored => say!("Kafka: knows nothing of this log"),
-            Standing::Sound => say!("Kafka: holds {kafka}, and nothing that the store doesn't have or that isn't settled"),
+            Standing::Sound => {
+                say!("Kafka: holds {kafka}, and nothing that the store doesn't have or that isn't settled")
+            }
             Standing::Unsettled => say!("Kafka: holds {kafka}: it is ahead, since the store was restored"),
             Standing::Undeclared { shared, .. } => {
                 say!("Kafka: holds {kafka}; store and Kafka are the same up to position {shared} and differ after it");
@@ -171,7 +176,11 @@ impl Parts {
                 return Ok(false);
             }
             lives::set_back(pool, Log::MAIN, lost, &lives).await?;
-            say!("checkpoints: {} is set back to position {}; its reader reads again from there", lost.name, lost.back_to);
+            say!(
+                "checkpoints: {} is set back to position {}; its reader reads again from there",
+                lost.name,
+                lost.back_to
+            );
         }
         Ok(true)
     }

@@ -124,10 +124,9 @@ pub struct LostCheckpoint {
 
 /// Checkpoints that stand in what is lost by these lives. They are set back with `set_back`.
 pub async fn lost_checkpoints(pool: &PgPool, log: Log, lives: &Lives) -> Result<Vec<LostCheckpoint>, sqlx::Error> {
-    let rows =
-        sqlx::query!("SELECT name, incarnation, position FROM checkpoints WHERE log = $1 ORDER BY name", log.0)
-            .fetch_all(pool)
-            .await?;
+    let rows = sqlx::query!("SELECT name, incarnation, position FROM checkpoints WHERE log = $1 ORDER BY name", log.0)
+        .fetch_all(pool)
+        .await?;
     let found = rows.into_iter().map(|row| {
         let (incarnation, position) = (Incarnation(row.incarnation), Position(row.position));
         let back_to = lives.end_of(incarnation).unwrap_or(position);

@@ -66,7 +66,8 @@ impl World {
             match state.next(order) {
                 Next::Ended if state.is_completed() => {
                     assert_eq!((authorized, voided, captured), (must_pay, 0, must_pay), "{}", story());
-                    let auto = state.shipment.released.as_ref().is_some_and(|released| released.mode == LocationMode::Auto);
+                    let auto =
+                        state.shipment.released.as_ref().is_some_and(|released| released.mode == LocationMode::Auto);
                     assert!(!auto || (labels, labels_voided) == (1, 0), "{}", story());
                 }
                 Next::Ended => {
@@ -146,7 +147,12 @@ async fn an_order_that_was_cancelled_in_the_lost_life_stops_for_a_person_before_
 async fn cancelled_again_after_the_restore_it_ends_clean() {
     let ends = at_every_point(LocationMode::Auto, "tok_ok", true, true).await;
     println!("{ends:?}");
-    let unclean: Vec<_> = ends.iter().filter(|(status, cause)| *status != OrderStatus::Completed && (*status != OrderStatus::Cancelled || cause.is_some())).collect();
+    let unclean: Vec<_> = ends
+        .iter()
+        .filter(|(status, cause)| {
+            *status != OrderStatus::Completed && (*status != OrderStatus::Cancelled || cause.is_some())
+        })
+        .collect();
     assert!(unclean.is_empty(), "{unclean:?} of {ends:?}");
     assert!(ends.iter().any(|(status, _)| *status == OrderStatus::Cancelled));
 }
@@ -166,7 +172,8 @@ async fn sagas_placed_after_the_restore_ask_nobody_first() {
 
 #[tokio::test(start_paused = true)]
 async fn many_orders_in_a_storm_restored_to_a_random_moment_are_charged_once() {
-    let base: u64 = std::env::var("WAYBILL_SEED").map_or_else(|_| rand::random::<u32>().into(), |seed| seed.parse().unwrap());
+    let base: u64 =
+        std::env::var("WAYBILL_SEED").map_or_else(|_| rand::random::<u32>().into(), |seed| seed.parse().unwrap());
     for seed in base..base + 12 {
         println!("WAYBILL_SEED={seed}");
         let mut random = SmallRng::seed_from_u64(seed);

@@ -52,11 +52,18 @@ pub(super) fn say(gone: &[Gone]) {
             say!("    {erasures} erasures of persons are among it; they are applied again");
         }
     }
-    say!("  what Kafka had not been told of by then can't be known; the participants' ledgers may: see `waybill verify`");
+    say!(
+        "  what Kafka had not been told of by then can't be known; the participants' ledgers may: see `waybill verify`"
+    );
 }
 
 /// Writes every lost event to a file, then puts the ranges on record: in this order, so that a file there always is.
-pub(super) async fn settle(store: &Arc<PgEventStore>, kafka: &KafkaConfig, lives: &Lives, data_dir: &Path) -> Result<()> {
+pub(super) async fn settle(
+    store: &Arc<PgEventStore>,
+    kafka: &KafkaConfig,
+    lives: &Lives,
+    data_dir: &Path,
+) -> Result<()> {
     fs::create_dir_all(data_dir).with_context(|| format!("{} can't be made", data_dir.display()))?;
     let (path, partial) = free_name(data_dir, lives.current().0);
     let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&partial);
@@ -103,7 +110,12 @@ async fn erase_again(store: &Arc<PgEventStore>, lines: &[erasures::Line], path: 
     file.write_all((text.join("\n") + "\n").as_bytes())?;
     file.sync_all()?;
     let done = erasures::reapply(store.clone(), path).await.context("who was erased can't be erased again")?;
-    say!("  {} persons are erased again, {} had no key any more, {} are unknown here", done.destroyed, done.already, done.absent);
+    say!(
+        "  {} persons are erased again, {} had no key any more, {} are unknown here",
+        done.destroyed,
+        done.already,
+        done.absent
+    );
     Ok(())
 }
 

@@ -173,10 +173,16 @@ async fn an_event_that_only_a_newer_program_knows_stops_the_runner_until_that_on
     record(&given, order, "CancelRequested", r#"{"note_id":null}"#).await;
     given.place("dev", placed("r-2", &[("a", 1)])).await;
     assert_eq!(given.project().await, Position(readable.0 + 2));
-    let told: Vec<(i64, String)> =
-        sqlx::query_as("SELECT position, type FROM read.timeline ORDER BY position").fetch_all(&given.pool).await.unwrap();
+    let told: Vec<(i64, String)> = sqlx::query_as("SELECT position, type FROM read.timeline ORDER BY position")
+        .fetch_all(&given.pool)
+        .await
+        .unwrap();
     let told: Vec<_> = told.iter().map(|(position, of)| (*position, of.as_str())).collect();
-    assert_eq!(told, [(1, "OrderPlaced"), (2, "CancelRequested"), (3, "OrderPlaced")], "nothing skipped, nothing twice");
+    assert_eq!(
+        told,
+        [(1, "OrderPlaced"), (2, "CancelRequested"), (3, "OrderPlaced")],
+        "nothing skipped, nothing twice"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +240,10 @@ async fn a_read_model_of_lost_events_stands_still_until_it_is_made_again() {
     assert!(error.contains("incarnation 1") && error.contains("waybill recover"), "{error}");
     let database = given.pool.connect_options();
     let ahead = read_model_ahead(&*given.store, &database).await.unwrap();
-    assert!(matches!(ahead, Some(ProjectionError::Abandoned { checkpoint, .. }) if checkpoint > life.after), "{ahead:?}");
+    assert!(
+        matches!(ahead, Some(ProjectionError::Abandoned { checkpoint, .. }) if checkpoint > life.after),
+        "{ahead:?}"
+    );
 
     reset_read_model(&database).await.unwrap();
     running.reaches(given.head().await).await;
