@@ -1,6 +1,7 @@
 //! Writes the file, from one moment of the database: appends go on meanwhile and are not in it.
 use super::line::{
-    BalanceLine, CheckpointLine, ClaimLine, End, EventLine, Header, LifeLine, Line, SealedLine, TimerLine, hex,
+    AbandonedLine, BalanceLine, CheckpointLine, ClaimLine, End, EventLine, Header, LifeLine, Line, SealedLine,
+    TimerLine, hex,
 };
 use super::{Counts, FORMAT, FORMAT_VERSION};
 use crate::sql::{inspect, transfer};
@@ -54,6 +55,11 @@ pub async fn export(
         return Err(ExportError::BeyondHead { asked, head });
     }
     let upto = as_of.unwrap_or(head);
+    let abandoned = match as_of {
+        None => transfer::abandoned(&mut moment, log).await?,
+        Some(_) => Vec::new(),
+    };
+    let abandoned: Result<Vec<AbandonedLine>, _> = abandoned.into_iter().map(AbandonedLine::try_from).collect();
     let mut file = File::new(out);
     file.write(&Line::Header(Header {
         format: FORMAT.into(),
@@ -68,6 +74,7 @@ pub async fn export(
             .filter(|life| life.incarnation == 1 || life.after_position <= upto.0)
             .map(LifeLine::from)
             .collect(),
+        abandoned: abandoned.map_err(std::io::Error::from)?,
     }))?;
     let mut counts = Counts::default();
     let mut events = inspect::events(&mut *moment, log, Position::ZERO, upto);

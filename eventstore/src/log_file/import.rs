@@ -2,7 +2,7 @@
 use super::line::{End, EventLine, Header, Line, hex};
 use super::{Counts, FORMAT, FORMAT_VERSION, MAX_LINE_BYTES};
 use crate::append::MAX_PAYLOAD_BYTES;
-use crate::sql::inspect::{Seal, StoredCheckpoint, StoredEvent, StoredLife};
+use crate::sql::inspect::{Seal, StoredAbandoned, StoredCheckpoint, StoredEvent, StoredLife};
 use crate::sql::transfer::{self, SealedRow, StoredBalance, StoredClaim, TimerRow};
 use crate::{Log, Metadata, Position};
 use chrono::{DateTime, Utc};
@@ -121,6 +121,7 @@ struct Import {
     line: u64,
     hash: Sha256,
     lives: Vec<StoredLife>,
+    abandoned: Vec<StoredAbandoned>,
     /// The head that the header promises.
     head: i64,
     header: bool,
@@ -139,6 +140,7 @@ impl Import {
             line: 0,
             hash: Sha256::new(),
             lives: Vec::new(),
+            abandoned: Vec::new(),
             head: 0,
             header: false,
             end: false,
@@ -217,6 +219,7 @@ impl Import {
             self.fault(format!("it is of log {}, not {}", header.log, self.log.0));
         }
         self.head = header.head;
+        self.abandoned = header.abandoned.into_iter().map(StoredAbandoned::from).collect();
         self.lives = header.incarnations.into_iter().map(StoredLife::from).collect();
         let rise = self.lives.is_sorted_by(|a, b| a.incarnation < b.incarnation);
         let sound =
@@ -343,6 +346,7 @@ impl Import {
             return Ok(());
         }
         transfer::insert_lives(conn, self.log, &self.lives).await?;
+        transfer::insert_abandoned(conn, self.log, &self.abandoned).await?;
         for (position, version, nth) in transfer::misnumbered(conn, self.log, MAX_FAULTS as i64).await? {
             // Events come one a line, after the header.
             self.faults.push(Fault {

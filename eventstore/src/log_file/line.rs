@@ -1,6 +1,6 @@
 //! The lines, as they are written and read. Each is one object with one key, which says what it is.
 use super::Counts;
-use crate::sql::inspect::{StoredCheckpoint, StoredEvent, StoredLife};
+use crate::sql::inspect::{StoredAbandoned, StoredCheckpoint, StoredEvent, StoredLife};
 use crate::sql::transfer::{SealedRow, StoredBalance, StoredClaim, TimerRow};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
@@ -39,6 +39,24 @@ pub(super) struct Header<'a> {
     #[serde(borrow)]
     pub(super) made_by: Cow<'a, str>,
     pub(super) incarnations: Vec<LifeLine>,
+    /// What earlier lives told the world and the store has lost, as it was settled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) abandoned: Vec<AbandonedLine>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AbandonedLine {
+    pub(super) incarnation: i32,
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) events: i64,
+    pub(super) streams: i64,
+    /// How many of each type.
+    pub(super) types: Box<RawValue>,
+    pub(super) file: String,
+    #[serde(with = "micros")]
+    pub(super) recorded_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,6 +180,33 @@ impl From<LifeLine> for StoredLife {
     fn from(line: LifeLine) -> StoredLife {
         let LifeLine { incarnation, after, began_at, reason } = line;
         StoredLife { incarnation, after_position: after, began_at, reason }
+    }
+}
+
+impl TryFrom<StoredAbandoned> for AbandonedLine {
+    type Error = serde_json::Error;
+    fn try_from(range: StoredAbandoned) -> Result<AbandonedLine, serde_json::Error> {
+        let StoredAbandoned { incarnation, from_position, to_position, events, streams, types, file, recorded_at } =
+            range;
+        let types = RawValue::from_string(types)?;
+        Ok(AbandonedLine {
+            incarnation,
+            from: from_position,
+            to: to_position,
+            events,
+            streams,
+            types,
+            file,
+            recorded_at,
+        })
+    }
+}
+
+impl From<AbandonedLine> for StoredAbandoned {
+    fn from(line: AbandonedLine) -> StoredAbandoned {
+        let AbandonedLine { incarnation, from, to, events, streams, types, file, recorded_at } = line;
+        let types = types.get().to_owned();
+        StoredAbandoned { incarnation, from_position: from, to_position: to, events, streams, types, file, recorded_at }
     }
 }
 

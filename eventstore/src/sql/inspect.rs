@@ -96,6 +96,19 @@ pub struct StoredLife {
     pub reason: String,
 }
 
+/// What an earlier life told the world and the store has lost; `types` is JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAbandoned {
+    pub incarnation: i32,
+    pub from_position: i64,
+    pub to_position: i64,
+    pub events: i64,
+    pub streams: i64,
+    pub types: String,
+    pub file: String,
+    pub recorded_at: DateTime<Utc>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTimer {
     pub stream_id: Uuid,

@@ -1,7 +1,7 @@
 //! The log on its way out of a database and into another: the rows beside the events, read in their order, and what an import writes.
 //!
 //! An import writes rows as they were, so it goes round `append_batch`; it does so under the log's lock, into a log that is empty.
-use super::inspect::{StoredCheckpoint, StoredEvent, StoredLife};
+use super::inspect::{StoredAbandoned, StoredCheckpoint, StoredEvent, StoredLife};
 use crate::{Log, Position};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::stream::BoxStream;
@@ -52,6 +52,17 @@ pub(crate) async fn outline(conn: &mut PgConnection, log: Log) -> Result<(Vec<St
     Ok((super::inspect::lives(conn, log).await?, super::inspect::head(conn, log).await?))
 }
 
+pub(crate) async fn abandoned(conn: &mut PgConnection, log: Log) -> Result<Vec<StoredAbandoned>, sqlx::Error> {
+    sqlx::query_as!(
+        StoredAbandoned,
+        r#"SELECT incarnation, from_position, to_position, events, streams, types::text AS "types!", file, recorded_at
+             FROM abandoned_ranges WHERE log = $1 ORDER BY incarnation, from_position"#,
+        log.0
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Claims made up to a position, and not expired; by scope, key and day.
 pub(crate) fn claims(conn: &mut PgConnection, log: Log, upto: Position) -> Rows<'_, StoredClaim> {
     sqlx::query_as!(
@@ -95,6 +106,8 @@ pub(crate) async fn begin_import(
     log: Log,
 ) -> Result<(Transaction<'static, Postgres>, Option<String>), sqlx::Error> {
     let mut transaction = pool.begin().await?;
+    // A database that nobody has started on for days has no partition for the claims of today.
+    sqlx::query!("SELECT make_claim_days(1)").execute(&mut *transaction).await?;
     sqlx::query!("SELECT pg_advisory_xact_lock(log_lock(), $1)", i32::from(log.0)).execute(&mut *transaction).await?;
     let held = sqlx::query!(
         r#"SELECT (SELECT count(*) FROM (SELECT FROM events LIMIT 1) AS x) AS "events!",
@@ -103,7 +116,8 @@ pub(crate) async fn begin_import(
                   (SELECT count(*) FROM (SELECT FROM balances LIMIT 1) AS x) AS "balances!",
                   (SELECT count(*) FROM (SELECT FROM timers LIMIT 1) AS x) AS "timers!",
                   (SELECT count(*) FROM (SELECT FROM vault_entries LIMIT 1) AS x) AS "sealed!",
-                  (SELECT count(*) FROM (SELECT FROM checkpoints LIMIT 1) AS x) AS "checkpoints!""#
+                  (SELECT count(*) FROM (SELECT FROM checkpoints LIMIT 1) AS x) AS "checkpoints!",
+                  (SELECT count(*) FROM (SELECT FROM abandoned_ranges LIMIT 1) AS x) AS "abandoned!""#
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -114,6 +128,7 @@ pub(crate) async fn begin_import(
         (held.timers, "timers"),
         (held.sealed, "sealed personal data"),
         (held.checkpoints, "checkpoints"),
+        (held.abandoned, "what an earlier life has lost"),
     ];
     let there: Vec<&str> = kinds.into_iter().filter(|(count, _)| *count > 0).map(|(_, kind)| kind).collect();
     Ok((transaction, (!there.is_empty()).then(|| there.join(", "))))
@@ -130,6 +145,31 @@ pub(crate) async fn insert_lives(conn: &mut PgConnection, log: Log, lives: &[Sto
         &column(lives, |life| life.after_position),
         &column(lives, |life| life.began_at),
         &column(lives, |life| life.reason.clone()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn insert_abandoned(
+    conn: &mut PgConnection,
+    log: Log,
+    ranges: &[StoredAbandoned],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"INSERT INTO abandoned_ranges (log, incarnation, from_position, to_position, events, streams, types, file, recorded_at)
+           SELECT $1, a.incarnation, a.from_position, a.to_position, a.events, a.streams, a.types::jsonb, a.file, a.recorded_at
+             FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[])
+                  AS a (incarnation, from_position, to_position, events, streams, types, file, recorded_at)"#,
+        log.0,
+        &column(ranges, |range| range.incarnation),
+        &column(ranges, |range| range.from_position),
+        &column(ranges, |range| range.to_position),
+        &column(ranges, |range| range.events),
+        &column(ranges, |range| range.streams),
+        &column(ranges, |range| range.types.as_str()) as _,
+        &column(ranges, |range| range.file.as_str()) as _,
+        &column(ranges, |range| range.recorded_at),
     )
     .execute(conn)
     .await?;
