@@ -119,14 +119,19 @@ impl History {
         if recorded.version != version.next() {
             return Ok(false);
         }
-        decode(recorded)?.iter().for_each(|event| self.fulfillment.evolve(event));
+        self.take_in(kind, recorded, &decode(recorded)?);
+        Ok(true)
+    }
+
+    /// What the recorded event is today may be nothing, or several: it is one version and one position all the same.
+    fn take_in(&mut self, kind: StreamKind, recorded: &RecordedEvent, events: &[Event]) {
+        events.iter().for_each(|event| self.fulfillment.evolve(event));
         if self.position == Position::ZERO {
             self.placed_in = Some(recorded.incarnation);
         }
         self.versions.insert(kind, recorded.version);
         self.position = self.position.max(recorded.position);
         self.updated_at = self.updated_at.max(Some(recorded.recorded_at));
-        Ok(true)
     }
 
     /// How many events a stream of this order holds.
@@ -233,4 +238,55 @@ pub fn balance_changes(shop: &str, events: &[Event]) -> Vec<BalanceChange> {
     }
     let change = |(account, delta): (String, i64)| BalanceChange { account, delta, floor: (delta < 0).then_some(0) };
     changes.into_iter().filter(|(_, delta)| *delta != 0).map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, History, decode};
+    use chrono::Utc;
+    use domain::{
+        Event, OrderId, StreamKind,
+        order::{CancelReason, CancelRequested, OrderCancelled},
+    };
+    use eventstore::{Actor, ActorKind, EventStore, Expected, MemoryEventStore, Metadata, Source, Version};
+    use uuid::Uuid;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            command_id: Uuid::now_v7(),
+            causation_id: None,
+            correlation_id: Uuid::now_v7(),
+            actor: Actor { kind: ActorKind::Shop, id: "dev".to_owned(), key: None, on_behalf_of: None },
+            source: Source::Api,
+            reason_code: None,
+            occurred_at: Utc::now(),
+            trace_id: None,
+            app_version: "test".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retired_or_a_split_event_is_one_version_and_one_position_and_the_next_append_expects_that() {
+        let (store, order) = (MemoryEventStore::default(), OrderId(Uuid::now_v7()));
+        let requested: Event = CancelRequested { note_id: None }.into();
+        let cancelled: Event = OrderCancelled { reason: CancelReason::Requested }.into();
+        let mut written = History::new(order, "dev");
+        for _ in 0..2 {
+            written.commit(&store, &[requested.clone()], metadata(), Change::default()).await.unwrap();
+        }
+        let recorded = store.read_streams(order.0).await.unwrap();
+        assert_eq!(decode(&recorded[0]).unwrap().len(), 1);
+
+        let mut history = History::new(order, "dev");
+        history.take_in(StreamKind::Order, &recorded[0], &[]);
+        assert_eq!(history.fulfillment, History::new(order, "dev").fulfillment, "nothing happened");
+        assert_eq!((history.version(StreamKind::Order), history.position), (Version(1), recorded[0].position));
+        history.take_in(StreamKind::Order, &recorded[1], &[requested.clone(), cancelled]);
+        assert!(history.fulfillment.order.cancel_requested && history.fulfillment.has_ended(), "both happened");
+        assert_eq!((history.version(StreamKind::Order), history.position), (Version(2), recorded[1].position));
+
+        let append = history.append(&[requested], metadata(), Change::default()).unwrap();
+        assert_eq!(append.streams[0].expected, Expected::Exact(Version(2)));
+        store.append(append).await.unwrap();
+    }
 }
