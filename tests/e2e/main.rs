@@ -9,6 +9,7 @@ mod drill;
 mod embedded;
 mod import;
 mod participants;
+mod people;
 mod place_order;
 mod repeats;
 mod restore;

@@ -64,7 +64,9 @@ impl TestApp {
     /// Starts it, again after an end, and waits until it is ready.
     pub(crate) async fn run(&mut self) {
         let mut env = self.env.clone();
-        env.push(("WAYBILL_LOG".to_owned(), "info".to_owned()));
+        if !env.iter().any(|(name, _)| name == "WAYBILL_LOG") {
+            env.push(("WAYBILL_LOG".to_owned(), "info".to_owned()));
+        }
         let spec = Spec {
             name: "waybill".to_owned(),
             program: EXE.into(),
