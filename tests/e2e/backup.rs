@@ -1,8 +1,5 @@
 //! `waybill backup` on real PostgreSQL: what is in which half, and that there are no halves of halves.
-use crate::support::{
-    app::text,
-    site::{MASTER_KEY, NAME, Site, WITHIN, hex, open, place, refusal, until_there},
-};
+use crate::support::site::{MASTER_KEY, NAME, Site, WITHIN, hex, open, place, refusal, until_there};
 use eventstore::{
     PgEventStore,
     vault::{PersonKeys, WrappedKey},
