@@ -224,7 +224,7 @@ impl Run {
         for event in &batch {
             let lane = self.routing.lane(event).0;
             loop {
-                let found = self.peek(lane)?.map(|read| place_of(read));
+                let found = self.peek(lane)?.map(place_of);
                 match found {
                     Some(Some(place)) if place.is_abandoned(&self.lives) => self.take(lane, None),
                     Some(Some(place)) if place.position == event.position => {
