@@ -1,5 +1,4 @@
 //! The contract suites on the store in memory.
-#![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
 use eventstore::{EventStore, Incarnation, MemoryEventStore, Position, contract};
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! The contract suites on PostgreSQL, and what only a database can do wrong.
-#![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test panics when what it tests fails")]
 eventstore::store_contract!(store());
 
 mod claim_days;

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use world::World;
 
 const CASES: u32 = 64;
-const SLOW_CASES: u32 = 2_000;
+const SLOW_CASES: u32 = 1_000;
 
 fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
