@@ -95,7 +95,7 @@ async fn prepare(settings: &Settings, restore: &Restore) -> Result<Result<Prepar
 impl Prepared {
     async fn restore(&self, settings: &Settings) -> Result<()> {
         match &settings.database_url {
-            Some(url) => self.into_database(url).await,
+            Some(url) => self.fill(url).await,
             None => {
                 let exe = std::env::current_exe().context("the running program can't be found")?;
                 // What is made now is of no use to anybody until the restore is done.
@@ -106,14 +106,14 @@ impl Prepared {
                 let launcher = Launcher::new(exe, &self.data_dir);
                 let postgres =
                     Postgres::start(&self.data_dir, &launcher).await.context("PostgreSQL can't be started")?;
-                let done = self.into_database(postgres.url()).await;
+                let done = self.fill(postgres.url()).await;
                 postgres.stop().await;
                 done
             }
         }
     }
 
-    async fn into_database(&self, url: &str) -> Result<()> {
+    async fn fill(&self, url: &str) -> Result<()> {
         load::check_target(url, &self.sources).await?;
         self.mark()?;
         let main = &self.sources.main.manifest;
