@@ -201,6 +201,8 @@ async fn a_database_that_is_newer_than_the_program_is_refused_clearly() {
     eventstore::sql::migrate(&pool).await.unwrap();
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', true, '', 0)";
     sqlx::query(newer).execute(&pool).await.unwrap();
+    eventstore::sql::migrate(&pool).await.expect("a newer program alone keeps no older one out");
+    sqlx::query("UPDATE compatibility SET needs = 9999").execute(&pool).await.unwrap();
     let refused = eventstore::sql::migrate(&pool).await.unwrap_err().to_string();
     assert!(refused.contains("newer than this program") && refused.contains("9999"), "{refused}");
 }
