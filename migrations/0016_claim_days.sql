@@ -1,10 +1,22 @@
--- The partitions of `expiring_claims`, looked after without ever holding an append up.
+-- Idempotency keys that may be forgotten after a day. `day` is that of the append, in UTC; seen on its day and on the next, so for
+-- 24 to 48 hours. A partition a day, dropped as a whole.
+CREATE TABLE expiring_claims (
+    day         date             NOT NULL,
+    position    bigint           NOT NULL,
+    log         smallint         NOT NULL,
+    scope       text COLLATE "C" NOT NULL,
+    key         text COLLATE "C" NOT NULL,
+    holder      text             NOT NULL,
+    fingerprint bytea            CHECK (octet_length(fingerprint) = 32),
+    PRIMARY KEY (scope, key, day)
+) PARTITION BY RANGE (day);
+
+-- They are looked after without ever holding an append up.
 --
 -- Making: attaching takes SHARE UPDATE EXCLUSIVE on the parent, which reads and writes neither wait for nor queue behind. Dropping takes
 -- ACCESS EXCLUSIVE, behind which everybody queues: so it is not even asked for while a long transaction (a dump, a report) holds the
 -- table, and given up at once when it is not to be had. One partition a call, each in a transaction of its own. What can't be done
 -- now is done later.
-DROP FUNCTION keep_expiring_claims(integer);
 
 -- The days there are partitions of, in UTC.
 CREATE VIEW claim_days AS
@@ -60,3 +72,5 @@ BEGIN
     EXECUTE format('DROP TABLE %s', v_partition);
     RETURN v_day;
 END $$;
+
+SELECT make_claim_days(3);

@@ -28,7 +28,7 @@ pub struct Options {
     /// The folder that holds all state [default: ./.waybill]
     #[arg(long, env = "WAYBILL_DATA_DIR", global = true, value_name = "PATH")]
     pub data_dir: Option<PathBuf>,
-    /// A PostgreSQL of your own (13 or later); without it one is started [also DATABASE_URL_FILE]
+    /// A PostgreSQL of your own (14 or later); without it one is started [also DATABASE_URL_FILE]
     #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
     #[arg(long, env = "DATABASE_URL_FILE", global = true, hide = true)]

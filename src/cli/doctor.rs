@@ -153,7 +153,7 @@ async fn about_database(url: &str) -> Result<Finding> {
     let (version, number): (String, i32) = (row.try_get("version")?, row.try_get("number")?);
     let (durable, synchronous): (String, String) = (row.try_get("durable")?, row.try_get("synchronous")?);
     Ok(match () {
-        () if number < 130_000 => Fault(format!("PostgreSQL: {version} is too old; 13 or later is needed")),
+        () if number < 140_000 => Fault(format!("PostgreSQL: {version} is too old; 14 or later is needed")),
         () if durable != "onon" || synchronous == "off" => Fault(format!(
             "PostgreSQL: {version} may lose what it answered for: set fsync, full_page_writes and synchronous_commit to on"
         )),

@@ -373,3 +373,29 @@ async fn a_database_without_a_log_is_told_as_such() {
     let Err(error) = examine(&pool, Log::MAIN, |_| ProgressBar::hidden()).await else { panic!("it can't be examined") };
     assert!(error.to_string().contains("there is no log"), "{error:#}");
 }
+
+#[tokio::test]
+async fn a_log_that_came_from_a_file_is_found_clean_and_its_orders_go_on() {
+    let given = Given::a_run().await;
+    let export = async |store: &PgEventStore| {
+        let mut file = Vec::new();
+        eventstore::log_file::export(store.pool(), Log::MAIN, None, "test", &mut file, &|_| ()).await.unwrap();
+        file
+    };
+    let file = export(&given.store).await;
+    let database = TestPostgres::shared().await.database().await;
+    let pool = database.pool().await;
+    eventstore::log_file::import(&pool, Log::MAIN, &mut &*file, &|_| ()).await.unwrap();
+    let store = PgEventStore::connect(pool, Log::MAIN, sql::Options::default()).await.unwrap();
+    let copy = Given { database, store: Arc::new(store) };
+    assert!(export(&copy.store).await == file);
+    let examined = copy.examined().await;
+    assert_eq!(faults(&examined), Vec::<String>::new());
+
+    let (under_way, _) = examined.books.orders.iter().find(|(_, order)| order.end.is_none()).unwrap();
+    let mut history = History::load(copy.store.as_ref(), OrderId(*under_way)).await.unwrap().unwrap();
+    copy.goes_well(&mut history, 10).await;
+    let examined = copy.examined().await;
+    assert_eq!(faults(&examined), Vec::<String>::new());
+    assert!(examined.books.orders.values().all(|order| order.end.is_some()), "it came to its end");
+}

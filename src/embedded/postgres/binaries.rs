@@ -14,7 +14,7 @@ use crate::embedded::Launcher;
 use crate::embedded::supervise::Account;
 
 /// The oldest major version with all that the event store asks for.
-const OLDEST: u32 = 13;
+const OLDEST: u32 = 14;
 
 /// A folder of server programs and their major version.
 #[derive(Debug, Clone)]

@@ -49,14 +49,14 @@ pub enum Error {
     #[error(transparent)]
     Supervise(#[from] supervise::Error),
     #[error(
-        "there is no PostgreSQL here and none to download for {os} on {arch}; install PostgreSQL 13 or later, or set DATABASE_URL"
+        "there is no PostgreSQL here and none to download for {os} on {arch}; install PostgreSQL 14 or later, or set DATABASE_URL"
     )]
     NoDownload { os: &'static str, arch: &'static str },
     #[error(
         "the data folder was made by PostgreSQL {major}, which is not on this machine any more; install it, or set DATABASE_URL"
     )]
     NoSuchMajor { major: u32 },
-    #[error("can't unpack the downloaded PostgreSQL: {source}; install PostgreSQL 13 or later, or set DATABASE_URL")]
+    #[error("can't unpack the downloaded PostgreSQL: {source}; install PostgreSQL 14 or later, or set DATABASE_URL")]
     Unpack { source: io::Error },
     #[error("{} is there but holds no PostgreSQL data; move it away, then start again", path.display())]
     NotData { path: PathBuf },
