@@ -90,3 +90,39 @@ impl Follower for HandOver {
         self.0.changed(order, position);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commands::personal::PaymentSecret;
+    use eventstore::{MemoryEventStore, contract::given::append};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn a_saga_that_meets_an_erased_person_is_told_so() {
+        let store = Arc::new(MemoryEventStore::default());
+        let vault = Arc::new(Vault::new(&[1; 32], store.clone(), store.clone()));
+        let secrets = VaultSecrets { vault: vault.clone(), shops: Arc::new(Shops::new(store.clone())) };
+        let (order, person) = (OrderId(Uuid::now_v7()), vault.person("dev", "hh-1").await.unwrap());
+        let payment = Some(PaymentSecret { token: "tok_ok".to_owned(), fingerprint: None });
+        let personal = PersonalData { payment, ..PersonalData::default() };
+        eventstore::EventStore::append(&*store, append().sealing(personal.seal(&vault, &person, order).unwrap()))
+            .await
+            .unwrap();
+        let placed: OrderPlaced = serde_json::from_value(json!({
+            "order_ref": "r", "placed_at": "2026-11-24T00:00:00Z", "received_at": "2026-11-24T00:00:00Z", "customer_ref": "hh-1",
+            "ship_to": {"country": "CH", "default": false}, "currency": {"code": "USD", "digits": 2}, "lines": [], "charges": [],
+            "prices_include_tax": false, "total": 0, "priority": 0, "on_shortage": "CANCEL",
+        }))
+        .unwrap();
+        assert_eq!(secrets.payment_token(order, "dev", &placed).await.unwrap(), "tok_ok");
+        vault.erase(person.id).await.unwrap();
+        let token = secrets.payment_token(order, "dev", &placed).await;
+        assert!(matches!(token, Err(SecretError::Missing("customer_erased"))), "{token:?}");
+        let ship_to = secrets.ship_to(order, "dev", &placed).await;
+        assert!(matches!(ship_to, Err(SecretError::Missing("customer_erased"))), "{ship_to:?}");
+        let nobody = secrets.payment_token(OrderId(Uuid::now_v7()), "dev", &placed).await;
+        assert!(matches!(nobody, Err(SecretError::Missing("no_payment_token"))), "{nobody:?}");
+    }
+}

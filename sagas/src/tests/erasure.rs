@@ -96,7 +96,7 @@ impl People {
         let events = self.store.read_streams(person.id).await.unwrap();
         assert_eq!(events.len(), 2, "asked for, and done");
         assert!(events[1].payload.get().contains(&format!(r#""orders":{}"#, orders.len())));
-        let kept = self.record.kept.lock().unwrap();
+        let kept = self.record.kept.lock().unwrap().clone();
         assert!(!kept.is_empty());
         assert!(kept.iter().all(|kept| kept.person == person.id && kept.customer_ref == "c-1" && kept.shop == SHOP));
         assert_eq!(self.store.timers(&super::world::slots(0..=255), None, 10).await.unwrap(), []);

@@ -269,6 +269,7 @@ fn note(event: &Event) -> Option<Uuid> {
         Event::Order(OrderEvent::CancelRequested(event)) => event.note_id,
         Event::Saga(SagaEvent::RetryRequested(event)) => event.note_id,
         Event::Stock(StockEvent::StockAdjusted(event)) => event.note_id,
+        Event::Person(domain::person::PersonEvent::ErasureRequested(event)) => event.note_id,
         _ => None,
     }
 }

@@ -1,4 +1,5 @@
 //! People: nothing that names one lies open anywhere, and one who is erased is gone from everywhere while the books stay whole.
+mod again;
 mod search;
 
 use crate::support::{
