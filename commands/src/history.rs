@@ -272,7 +272,7 @@ mod tests {
         let cancelled: Event = OrderCancelled { reason: CancelReason::Requested }.into();
         let mut written = History::new(order, "dev");
         for _ in 0..2 {
-            written.commit(&store, &[requested.clone()], metadata(), Change::default()).await.unwrap();
+            written.commit(&store, std::slice::from_ref(&requested), metadata(), Change::default()).await.unwrap();
         }
         let recorded = store.read_streams(order.0).await.unwrap();
         assert_eq!(decode(&recorded[0]).unwrap().len(), 1);

@@ -89,7 +89,7 @@ async fn random_log(store: &PgEventStore, seed: u64, appends: u64) {
 fn changed(mut given: Append, dice: &mut Dice, n: u64, stream: &StreamId) -> Append {
     if dice.roll(3) == 0 {
         given = given.claiming(&format!("key {n} \u{1f511}\\\""), "holder\n");
-        given.claims[0].fingerprint = (dice.roll(2) == 0).then(|| [n as u8; 32]);
+        given.claims[0].fingerprint = (dice.roll(2) == 0).then_some([n as u8; 32]);
     }
     if dice.roll(3) == 0 {
         given = given.claiming(&format!("short {n}"), "holder");

@@ -369,9 +369,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = |pair: &[u8]| {
-        Some(u8::try_from(char::from(pair[0]).to_digit(16)? * 16 + char::from(pair[1]).to_digit(16)?).ok()?)
-    };
+    let digits =
+        |pair: &[u8]| u8::try_from(char::from(pair[0]).to_digit(16)? * 16 + char::from(pair[1]).to_digit(16)?).ok();
     text.len().is_multiple_of(2).then(|| text.as_bytes().chunks_exact(2).map(digits).collect())?
 }
 

@@ -21,8 +21,8 @@ pub mod transfer;
 mod write;
 
 pub use claim_days::{ClaimDays, DAYS_AHEAD};
-pub(crate) use read::position_at;
 pub use migrate::{MIGRATOR, MigrateError, migrate};
+pub(crate) use read::position_at;
 
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;

@@ -23,10 +23,10 @@ pub use async_graphql::{Request, Response};
 pub use error::{coded, response as error_response};
 pub use viewer::Viewer;
 
+use as_of::{Archive, AsOf};
 use async_graphql::{
     Context, EmptyMutation, EmptySubscription, ID, Object, Result, SDLExportOptions, Schema, dataloader::DataLoader,
 };
-use as_of::{Archive, AsOf};
 use connection::{Cost, cost};
 use eventstore::{EventStore, Position};
 use fulfillment::{FulfillmentConnection, FulfillmentWhere};

@@ -1,5 +1,4 @@
 //! A clean log is found clean; each fault that is planted is found and named.
-#![expect(clippy::unwrap_used, reason = "a test panics when what it tests fails")]
 use super::store::{Examined, examine};
 use chrono::{TimeDelta, Utc};
 use commands::history::{Change, History, SAGA_TIMER, balance_changes, encode};

@@ -1,6 +1,6 @@
 //! The contract, asked as a client would.
-mod indexes;
 mod as_of;
+mod indexes;
 mod lists;
 mod orders;
 mod schema;
