@@ -64,8 +64,8 @@ mod tests {
         assert_eq!("0".parse(), Ok(AsOf::Position(Position::ZERO)));
         assert_eq!("00042".parse(), Ok(AsOf::Position(Position(42))));
         let instant = AsOf::Time(DateTime::from_timestamp(1_790_000_000, 250_000_000).unwrap_or_default());
-        assert_eq!("2026-09-21T13:33:20.250+00:00".parse(), Ok(instant));
-        assert_eq!("2026-09-21T15:33:20.25+02:00".parse(), Ok(instant));
+        assert_eq!("2026-09-21T14:13:20.250+00:00".parse(), Ok(instant));
+        assert_eq!("2026-09-21T16:13:20.25+02:00".parse(), Ok(instant));
     }
 
     #[test]

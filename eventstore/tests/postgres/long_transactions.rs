@@ -1,6 +1,6 @@
 //! Ten minutes for real: transactions that stay open here and in another database, while others append and a reader follows.
 use super::order::with_old_transactions;
-use super::support::{Watcher, count_events, slow, store, store_on};
+use super::support::{Watcher, count_events, store, store_on};
 use eventstore::contract::given::{append, stream};
 use eventstore::contract::race::all_at_once;
 use eventstore::{EventFeed, EventStore, Position, StoreFeed};
@@ -11,10 +11,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes ten minutes: scripts/slow-tests"]
 async fn slow_transactions_left_open_for_ten_minutes_hold_up_no_reader_and_slow_nobody_down() {
-    if !slow() {
-        return;
-    }
     let (store, database) = store().await;
     let reader = store_on(&database).await;
     store.append(append().with(&stream(), 0, &["before"])).await.unwrap();

@@ -1,7 +1,7 @@
 //! Instances in processes of their own: several append at once, and one is killed at any moment.
 //!
 //! The process is this test binary again, told by its environment to be an appender.
-use super::support::{Watcher, append_by_hand, count_events, hold_log, slow, store, wait_for_lock_waits};
+use super::support::{Watcher, append_by_hand, count_events, hold_log, store, wait_for_lock_waits};
 use eventstore::contract::given::{append, assert_whole, everything, stream};
 use eventstore::contract::race::Dice;
 use eventstore::sql::Options;
@@ -222,8 +222,7 @@ async fn a_reader_that_follows_two_processes_misses_nothing_and_doubles_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: scripts/slow-tests"]
 async fn slow_a_reader_that_follows_two_processes_for_a_minute_and_a_million_events_misses_nothing() {
-    if slow() {
-        follow_two_processes(Duration::from_secs(60), 1_000_000).await;
-    }
+    follow_two_processes(Duration::from_secs(60), 1_000_000).await;
 }
