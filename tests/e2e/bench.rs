@@ -22,28 +22,21 @@ fn figures(output: &Output) -> Vec<(String, f64)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bench_append_measures_both_lanes_and_removes_its_databases() {
+async fn the_benchmarks_measure_what_they_name_and_remove_their_databases() {
     let database = TestPostgres::shared().await.database().await;
     let output =
         bench(database.url(), &["append", "--appenders", "1,16", "--seconds", "0.2", "--repeats", "1", "--json"]).await;
-    let figures = figures(&output);
+    let appends = figures(&output);
     for lane in ["store", "plain"] {
         for appenders in [1, 16] {
             for (figure, at_most) in [("events_per_s", 10_000_000.0), ("p50_ms", 10_000.0), ("p99_ms", 10_000.0)] {
                 let name = format!("append.{lane}.c{appenders}.{figure}");
-                let value = figures.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no {name}")).1;
+                let value = appends.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no {name}")).1;
                 assert!(value > 0.0 && value < at_most, "{name} is {value}");
             }
         }
     }
-    let pool = database.pool().await;
-    let left = sqlx::query("SELECT count(*) FROM pg_database WHERE datname LIKE 'waybill_bench_%'");
-    assert_eq!(left.fetch_one(&pool).await.unwrap().get::<i64, _>(0), 0);
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bench_growth_and_bench_codec_run() {
-    let database = TestPostgres::shared().await.database().await;
     let growth = bench(
         database.url(),
         &["growth", "--sizes", "2000", "--stream-length", "1000", "--seconds", "0.1", "--repeats", "1", "--json"],
@@ -54,4 +47,8 @@ async fn bench_growth_and_bench_codec_run() {
     assert!(growth.iter().any(|(name, _)| name == "growth.n2000.stream_of_1000.read_ms"), "{growth:?}");
     let codec = bench(database.url(), &["codec", "--seconds", "0.1", "--repeats", "1", "--json"]).await;
     assert_eq!(figures(&codec).len(), 12);
+
+    let pool = database.pool().await;
+    let left = sqlx::query("SELECT count(*) FROM pg_database WHERE datname LIKE 'waybill_bench_%'");
+    assert_eq!(left.fetch_one(&pool).await.unwrap().get::<i64, _>(0), 0);
 }
