@@ -47,7 +47,10 @@ pub struct Options {
     pub key: Option<String>,
     #[arg(long, env = "WAYBILL_KEY_FILE", global = true, hide = true)]
     pub key_file: Option<PathBuf>,
-    /// The key that personal data's keys are wrapped under: 64 hexadecimal digits in this file [default: DATA_DIR/master.key]
+    /// The key that personal data's keys are wrapped under: 64 hexadecimal digits [default: what --master-key-file holds]
+    #[arg(long, env = "WAYBILL_MASTER_KEY", global = true, value_name = "HEX", hide_env_values = true)]
+    pub master_key: Option<String>,
+    /// The same in a file of mode 0600, which is read again when the key has changed [default: DATA_DIR/master.key]
     #[arg(long, env = "WAYBILL_MASTER_KEY_FILE", global = true, value_name = "PATH")]
     pub master_key_file: Option<PathBuf>,
     /// Earlier ones, one a line: they still open what lies under them [default: DATA_DIR/previous-master.keys]
@@ -99,6 +102,7 @@ pub struct Settings {
     pub kafka_partitions: i32,
     pub kafka_replication: Option<i32>,
     pub key: Option<String>,
+    pub master_key: Option<String>,
     pub master_key_file: Option<PathBuf>,
     pub previous_master_keys_file: Option<PathBuf>,
     pub participants: Participants,
@@ -135,6 +139,7 @@ impl Settings {
             kafka_partitions,
             kafka_replication: first!(kafka_replication),
             key,
+            master_key: first!(master_key),
             master_key_file: first!(master_key_file),
             previous_master_keys_file: first!(previous_master_keys_file),
             participants: first!(participants).unwrap_or_default(),

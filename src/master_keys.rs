@@ -1,4 +1,5 @@
-//! The files that hold master keys: one with the key that wraps, one with those before it. Mode 0600, or they are refused.
+//! The files that hold master keys: one with the key that wraps, one with those before it. Mode 0600, or they are refused. The key that
+//! wraps may stand in a setting instead.
 //!
 //! They are read again whenever a key turns up that this process does not hold, so that a rotation needs no restart.
 use crate::{
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use eventstore::vault::{Keyring, KeyringSource, MasterKey};
 use rand::{TryRng, rngs::SysRng};
 use std::{
+    fmt,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -28,8 +30,19 @@ pub struct KeyFiles {
     pub master: PathBuf,
     pub previous: PathBuf,
     lock: PathBuf,
+    given: Option<Given>,
     /// They are ours to write: nobody gave another place.
     pub are_ours: bool,
+}
+
+/// A master key that stands in a setting: never shown.
+#[derive(Clone)]
+struct Given(String);
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Given(…)")
+    }
 }
 
 impl KeyFiles {
@@ -39,7 +52,10 @@ impl KeyFiles {
             master: or(&settings.master_key_file, MASTER_KEY),
             previous: or(&settings.previous_master_keys_file, PREVIOUS),
             lock: data_dir.join(LOCK),
-            are_ours: settings.master_key_file.is_none() && settings.previous_master_keys_file.is_none(),
+            given: settings.master_key.clone().map(Given),
+            are_ours: settings.master_key.is_none()
+                && settings.master_key_file.is_none()
+                && settings.previous_master_keys_file.is_none(),
         }
     }
 
@@ -51,10 +67,22 @@ impl KeyFiles {
         Ok(())
     }
 
+    /// Where the key that wraps stands, for people.
+    pub fn place(&self) -> String {
+        match self.given {
+            Some(_) => "WAYBILL_MASTER_KEY".to_owned(),
+            None => self.master.display().to_string(),
+        }
+    }
+
     /// What the files hold; `None`: there is no master key yet.
     pub fn read(&self) -> Result<Option<Keyring>> {
-        let Some(text) = read_secret(&self.master)? else { return Ok(None) };
-        let current = parse(&text).with_context(|| format!("{} holds no master key", self.master.display()))?;
+        let text = match &self.given {
+            Some(Given(key)) => Some(key.clone()),
+            None => read_secret(&self.master)?,
+        };
+        let Some(text) = text else { return Ok(None) };
+        let current = parse(&text).with_context(|| format!("{} holds no master key", self.place()))?;
         let mut earlier = Vec::new();
         for line in read_secret(&self.previous)?.unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
             let key = parse(line).with_context(|| format!("{} holds no master keys", self.previous.display()))?;
@@ -95,7 +123,7 @@ impl KeyringSource for KeyFiles {
     fn load(&self) -> Result<Keyring, String> {
         match self.read() {
             Ok(Some(keyring)) => Ok(keyring),
-            Ok(None) => Err(format!("{} is not there", self.master.display())),
+            Ok(None) => Err(format!("{} is not there", self.place())),
             Err(error) => Err(format!("{error:#}")),
         }
     }
@@ -138,7 +166,7 @@ mod tests {
 
     fn files(folder: &Path) -> KeyFiles {
         let at = |name: &str| folder.join(name);
-        KeyFiles { master: at(MASTER_KEY), previous: at(PREVIOUS), lock: at(LOCK), are_ours: true }
+        KeyFiles { master: at(MASTER_KEY), previous: at(PREVIOUS), lock: at(LOCK), given: None, are_ours: true }
     }
 
     #[test]
@@ -176,6 +204,20 @@ mod tests {
         files.replace().unwrap();
         fs::set_permissions(&files.previous, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(files.read().is_err());
+    }
+
+    #[test]
+    fn a_key_may_stand_in_a_setting_and_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = "0123456789abcdef".repeat(4);
+        let given = KeyFiles { given: Some(Given(key.clone())), are_ours: false, ..files(folder.path()) };
+        given.begin().unwrap();
+        assert!(!given.master.exists(), "none is made beside it");
+        assert_eq!(given.read().unwrap().unwrap().ids().len(), 1);
+        assert!(!format!("{given:?}").contains(&key));
+        let wrong = KeyFiles { given: Some(Given("secret-but-wrong".to_owned())), ..given };
+        let error = format!("{:#}", wrong.read().unwrap_err());
+        assert!(error.contains("WAYBILL_MASTER_KEY") && !error.contains("secret-but-wrong"), "{error}");
     }
 
     #[test]

@@ -48,7 +48,7 @@ async fn rotate(settings: &Settings) -> Result<Rotated> {
             bail!(
                 "everything lies under the key of {master} already. For a new one: put the key that is there now into {previous}, one a \
                  line, then the new one into {master}, wherever a waybill of this database runs, and run this again",
-                master = files.master.display(),
+                master = files.place(),
                 previous = files.previous.display()
             );
         }
