@@ -202,6 +202,7 @@ impl ShippingPort for FaultyShipping {
         through!(self, request, forget)
     }
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
+        self.1.queries.fetch_add(1, Ordering::SeqCst);
         let (port, key) = (Arc::clone(&self.0), key.to_owned());
         self.1.call(async move { port.query(&key).await }).await
     }

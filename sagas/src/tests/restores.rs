@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -158,6 +159,33 @@ async fn cancelled_again_after_the_restore_it_ends_clean() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restored_saga_asks_before_it_calls_and_calls_nobody_who_has_acted() {
+    let (world, _) = backed_up_at(usize::MAX, 1, false);
+    let memory = Arc::new(MemoryEventStore::default());
+    let world = world.restored(memory.clone()).await;
+    world.stock("a", 2).await;
+    let order = world.place("tok_ok", &[("a", 1)]).await.order;
+    let placed = Arc::new(memory.backup());
+    let running = world.run();
+    world.settle(MINUTE).await;
+    running.handle.crash();
+
+    let asked_and_called = || {
+        let [asked, all] = [&world.faults.queries, &world.faults.calls].map(|count| count.load(Ordering::SeqCst));
+        (asked, all - asked)
+    };
+    assert_eq!(asked_and_called(), (0, 3), "authorized, labelled, captured");
+    let restored = lose_and_restore(&world, placed).await;
+    let running = restored.run();
+    restored.settle(60 * MINUTE).await;
+    assert!(restored.history(order).await.fulfillment.is_completed());
+    let (asked, called) = asked_and_called();
+    assert!(asked >= 3, "each of the three is asked after, {asked} times in all");
+    assert_eq!(called, 3, "nobody is called again");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn sagas_placed_after_the_restore_ask_nobody_first() {
     let (world, _) = backed_up_at(usize::MAX, 1, false);
     let memory = Arc::new(MemoryEventStore::default());
@@ -166,7 +194,7 @@ async fn sagas_placed_after_the_restore_ask_nobody_first() {
     let running = world.run();
     world.place("tok_ok", &[("a", 1)]).await;
     world.settle(MINUTE).await;
-    assert_eq!(world.faults.queries.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(world.faults.queries.load(Ordering::SeqCst), 0);
     running.stop().await;
 }
 
