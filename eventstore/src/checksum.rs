@@ -2,7 +2,7 @@
 //!
 //! It is made before the event leaves the appending process and looked at after it has arrived in the reading one; wire, database and
 //! disk lie between. It finds faults, not forgeries. Position, version and time are given by the database: density proves those.
-use crate::StreamId;
+use crate::{Append, NewEvent, StreamId};
 use uuid::Uuid;
 
 /// What the checksum is over; texts byte for byte as they are stored.
@@ -16,7 +16,20 @@ pub(crate) struct Sent<'a> {
     pub(crate) payload: &'a str,
 }
 
-impl Sent<'_> {
+impl<'a> Sent<'a> {
+    /// An event on its way into the store; `metadata` is the append's, as text.
+    pub(crate) fn of(append: &'a Append, stream: &'a StreamId, event: &'a NewEvent, metadata: &'a str) -> Sent<'a> {
+        Sent {
+            stream,
+            event_type: &event.event_type,
+            schema_version: event.schema_version,
+            shop: &append.shop,
+            command_id: append.metadata.command_id,
+            metadata,
+            payload: event.payload.get(),
+        }
+    }
+
     /// In the bits of a SQL `integer`.
     pub(crate) fn checksum(&self) -> i32 {
         let crc = [self.stream.id, self.command_id].iter().fold(0, |crc, id| crc32c::crc32c_append(crc, id.as_bytes()));

@@ -124,15 +124,8 @@ impl<'a> Columns<'a> {
             self.e_type.push(&event.event_type);
             self.e_schema.push(event.schema_version);
             self.e_payload.push(event.payload.get());
-            let sent = Sent {
-                stream: &prepared.append.streams[at.stream].stream,
-                event_type: &event.event_type,
-                schema_version: event.schema_version,
-                shop: &prepared.append.shop,
-                command_id: prepared.append.metadata.command_id,
-                metadata: &prepared.metadata,
-                payload: event.payload.get(),
-            };
+            let stream = &prepared.append.streams[at.stream].stream;
+            let sent = Sent::of(&prepared.append, stream, event, &prepared.metadata);
             self.e_checksum.push(sent.checksum());
         }
     }

@@ -129,16 +129,7 @@ impl PlainLane {
                     rows.command.push(append.metadata.command_id);
                     rows.metadata.push(metadata);
                     rows.payload.push(event.payload.get());
-                    let sent = Sent {
-                        stream: &part.stream,
-                        event_type: &event.event_type,
-                        schema_version: event.schema_version,
-                        shop: &append.shop,
-                        command_id: append.metadata.command_id,
-                        metadata,
-                        payload: event.payload.get(),
-                    };
-                    rows.checksum.push(sent.checksum());
+                    rows.checksum.push(Sent::of(append, &part.stream, event, metadata).checksum());
                 }
             }
         }

@@ -137,3 +137,27 @@ impl TestDatabase {
         }
     }
 }
+
+/// Indexes of these schemas that serve no uniqueness and that no session has read since the statistics were reset. What a session has
+/// counted is told at its end: close those that read before, and this waits a while for the news.
+///
+/// # Panics
+/// When the server is not there.
+pub async fn unread_indexes(pool: &PgPool, schemas: &[&str]) -> Vec<String> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let unread = "SELECT indexrelname::text FROM pg_stat_user_indexes JOIN pg_index USING (indexrelid)
+                   WHERE schemaname = ANY ($1) AND NOT indisunique AND idx_scan = 0 ORDER BY 1";
+    let mut names: Vec<String> = Vec::new();
+    for _ in 0..TRIES {
+        names = match sqlx::query_scalar(unread).bind(schemas).fetch_all(pool).await {
+            Ok(names) => names,
+            Err(why) => panic!("can't read the statistics: {why}"),
+        };
+        if names.is_empty() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    names
+}

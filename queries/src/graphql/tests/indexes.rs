@@ -4,9 +4,9 @@ use crate::{
     given::{Given, support},
     graphql::GraphQl,
 };
+use eventstore::testing::unread_indexes;
 use serde_json::json;
-use sqlx::{Connection, Executor, PgConnection, postgres::PgPoolOptions};
-use std::time::Duration;
+use sqlx::{Executor, postgres::PgPoolOptions};
 
 /// What clients ask for: every filter and every order that a list has.
 const ASKED: [&str; 14] = [
@@ -58,19 +58,6 @@ async fn each_index_of_the_read_model_is_read_by_what_clients_ask() {
         let answer = ask(&graphql, support(), query, json!({})).await;
         assert_eq!(answer.get("errors"), None, "{query}");
     }
-    // What a session has counted is told at its end.
     pool.close().await;
-
-    let mut connection = PgConnection::connect_with(&options).await.unwrap();
-    let unread = "SELECT indexrelname::text FROM pg_stat_user_indexes JOIN pg_index USING (indexrelid)
-                   WHERE schemaname = 'read' AND NOT indisunique AND idx_scan = 0 ORDER BY 1";
-    let mut names: Vec<String> = Vec::new();
-    for _ in 0..100 {
-        names = sqlx::query_scalar(unread).fetch_all(&mut connection).await.unwrap();
-        if names.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(names, [""; 0], "read by none of what clients ask");
+    assert_eq!(unread_indexes(&given.pool, &["read"]).await, [""; 0], "read by none of what clients ask");
 }
