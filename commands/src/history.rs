@@ -95,6 +95,11 @@ impl History {
         }
     }
 
+    /// Its saga is to look at it now: whoever drives it, and whoever takes it over before anyone has.
+    pub fn due(&self, now: DateTime<Utc>) -> TimerChange {
+        TimerChange::Set { stream: self.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER), due_at: now }
+    }
+
     /// `None` when there is no such order.
     pub async fn load(store: &dyn EventStore, order: OrderId) -> Result<Option<History>, HistoryError> {
         let events = store.read_streams(order.0).await?;

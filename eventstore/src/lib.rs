@@ -44,5 +44,5 @@ pub use lives::{Abandoned, Life, Lives};
 pub use memory::MemoryEventStore;
 pub use shops::{Shop, Shops};
 pub use sql::PgEventStore;
-pub use store::{ClaimRecord, EventStore, Lease, LogHead, Timer};
+pub use store::{ClaimRecord, EventStore, Lease, LogHead, SlotOwner, Timer};
 pub use vault::{Person, Vault};

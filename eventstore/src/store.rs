@@ -4,6 +4,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// The store of one log.
@@ -98,8 +99,14 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
         ttl: std::time::Duration,
     ) -> Result<Vec<Lease>, AppendError>;
 
-    /// Frees what this owner holds, at a graceful stop.
-    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError>;
+    /// Frees these slots, where this owner holds them.
+    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError>;
+
+    /// Says that this owner is there for `ttl` more; answers all who are, by id, itself among them.
+    async fn attend(&self, owner: &SlotOwner, ttl: std::time::Duration) -> Result<Vec<Uuid>, AppendError>;
+
+    /// Frees all that this owner holds, and it is not there any more: a graceful stop.
+    async fn depart(&self, owner: Uuid) -> Result<(), AppendError>;
 
     /// The sealed personal data of a subject: (person, sealed bytes).
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError>;
@@ -119,6 +126,15 @@ pub struct Timer {
     pub stream: StreamId,
     pub name: String,
     pub due_at: DateTime<Utc>,
+}
+
+/// Who drives the sagas of the slots that it holds: a process, and what people call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotOwner {
+    pub id: Uuid,
+    /// For example `host:1234`.
+    pub name: String,
+    pub app_version: Cow<'static, str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,17 +1,14 @@
 //! The runner's settings. Every wait, queue and count has its bound here.
 use chrono::TimeDelta;
-use eventstore::{SLOTS, Slot};
+use eventstore::SlotOwner;
 use std::borrow::Cow;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How sagas are run.
 #[derive(Clone, Debug)]
 pub struct RunnerConfig {
-    /// Who holds the leases. One that is the same after a restart takes its own slots back at once; it must never run twice at a time.
-    pub owner: Uuid,
-    /// The slots it wants: all of them when it is alone.
-    pub slots: Vec<Slot>,
+    /// Who holds the leases. One whose id is the same after a restart takes its own slots back at once; it must never run twice at a time.
+    pub owner: SlotOwner,
     /// A dead owner's slots are free after this long. Renewed three times within it.
     pub lease_ttl: Duration,
     /// Sagas driven at the same time; the others queue.
@@ -32,6 +29,8 @@ pub struct RunnerConfig {
     pub shipping: GateConfig,
     /// Calls in flight may take so long to finish at a stop.
     pub stop_within: Duration,
+    /// Calls in flight may take so long to finish before their slots are another's; shorter than what is left of a lease then.
+    pub hand_over_within: Duration,
     /// Kept with every event.
     pub app_version: Cow<'static, str>,
     /// Makes jitter repeatable in tests.
@@ -39,11 +38,11 @@ pub struct RunnerConfig {
 }
 
 impl RunnerConfig {
-    /// All slots, and bounds for one ordinary process.
-    pub fn new(owner: Uuid, app_version: impl Into<Cow<'static, str>>) -> RunnerConfig {
+    /// Bounds for one ordinary process.
+    pub fn new(owner: SlotOwner) -> RunnerConfig {
         RunnerConfig {
+            app_version: owner.app_version.clone(),
             owner,
-            slots: (0..SLOTS).filter_map(|slot| u8::try_from(slot).ok()).map(Slot).collect(),
             lease_ttl: Duration::from_secs(6),
             max_active: 1024,
             max_seeds: 4096,
@@ -55,7 +54,7 @@ impl RunnerConfig {
             payment: GateConfig::default(),
             shipping: GateConfig::default(),
             stop_within: Duration::from_millis(2500),
-            app_version: app_version.into(),
+            hand_over_within: Duration::from_millis(2500),
             seed: None,
         }
     }

@@ -11,6 +11,7 @@
 mod breaker;
 mod commit;
 pub mod config;
+mod deal;
 mod driver;
 pub mod erasure;
 mod job;

@@ -232,6 +232,15 @@ impl Live {
         inner.seeds = inner.sagas.values().filter(|entry| matches!(entry.stage, Stage::Queued(Some(_)))).count();
     }
 
+    /// Whether any saga of these slots is being driven.
+    pub(crate) fn is_driving(&self, slots: &[Slot]) -> bool {
+        let inner = self.lock();
+        let driven = |(order, entry): (&Uuid, &Entry)| {
+            matches!(entry.stage, Stage::Active(_)) && slots.contains(&slot_of(*order))
+        };
+        inner.active > 0 && inner.sagas.iter().any(driven)
+    }
+
     /// Takes up nothing more.
     pub(crate) fn stop(&self) {
         let mut inner = self.lock();

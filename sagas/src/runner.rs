@@ -2,7 +2,7 @@
 //!
 //! | task | what it does |
 //! |---|---|
-//! | leases | takes and renews slots, and lets go of them in time (`slots`) |
+//! | leases | takes its share of the slots, renews them, and lets go of them in time (`slots`, `deal`) |
 //! | timers | reads the sagas under way in slots that are newly ours; takes up what is due (`timers`) |
 //! | tail | hears of orders placed and changed by others (`tail`) |
 //! | gates | call the sagas that wait for a participant to be back (`limits`) |
@@ -184,7 +184,7 @@ async fn supervise(shared: Arc<Shared>, finished: CancellationToken) {
         tracing::warn!(drivers = shared.drivers.len(), "calls in flight are left to the next owner");
     }
     shared.killed.cancel();
-    let release = shared.store.release_leases(shared.config.owner);
+    let release = shared.store.depart(shared.config.owner.id);
     match tokio::time::timeout(slots::RELEASE_WITHIN, release).await {
         Ok(Ok(())) => tracing::info!("sagas handed over"),
         Ok(Err(error)) => tracing::warn!(%error, "the slots will be free when their leases run out"),
@@ -221,7 +221,6 @@ impl fmt::Debug for RunnerHandle {
 /// How the runner is, for readiness and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunnerStatus {
-    pub slots_wanted: usize,
     pub slots_held: usize,
     /// Sagas being driven.
     pub active: usize,
@@ -269,7 +268,6 @@ impl RunnerHandle {
         let gates = [&shared.payment_gate, &shared.shipping_gate];
         let is_shut = |gate: &&&Gate| gate.state() != breaker::State::Closed;
         RunnerStatus {
-            slots_wanted: shared.config.slots.len(),
             slots_held: shared.slots.count(),
             active: shared.live.active(),
             queued: shared.live.queued(),

@@ -1,20 +1,30 @@
-//! Which slots this process owns: leases taken, renewed, lost.
+//! Which slots this process owns: leases taken, renewed, handed over, lost.
+//!
+//! All who are there say so in the store and deal the slots among themselves (`deal`). An owner takes what is free of its share, and gives up
+//! what has been dealt to another. Kafka has no part in it.
 //!
 //! An owner that can't renew in time stops by itself before its lease is over; one that lost a slot unawares is refused by the
 //! store, by its epoch. Between the two nobody else's history can be touched.
+use crate::deal;
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
 use eventstore::{AppendError, Fence, Incarnation, Lease, SLOTS, Slot};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The slots held now, and which life of the log it was when the last of them were taken.
 #[derive(Debug)]
-pub(crate) struct Slots(Mutex<Vec<Option<Held>>>, AtomicI32);
+pub(crate) struct Slots {
+    held: Mutex<Vec<Option<Held>>>,
+    /// Given up, and not free yet: what was begun in them is being finished.
+    leaving: Mutex<BTreeSet<Slot>>,
+    /// Which life of the log it was when the last of them were taken.
+    life: AtomicI32,
+}
 
 /// One slot of ours.
 #[derive(Clone, Debug)]
@@ -27,12 +37,13 @@ pub(crate) struct Held {
 
 impl Slots {
     pub(crate) fn new() -> Slots {
-        Slots(Mutex::new(vec![None; SLOTS]), AtomicI32::new(0))
+        let (held, leaving) = (Mutex::new(vec![None; SLOTS]), Mutex::default());
+        Slots { held, leaving, life: AtomicI32::new(0) }
     }
 
     /// The life of the log that we drive sagas in. Who ends a life takes all slots from their owners: so it is known before any saga is driven.
     pub(crate) fn life(&self) -> Incarnation {
-        Incarnation(self.1.load(Ordering::SeqCst))
+        Incarnation(self.life.load(Ordering::SeqCst))
     }
 
     /// Whether this lease was granted before.
@@ -70,6 +81,31 @@ impl Slots {
             }
         }
         granted
+    }
+
+    /// Lets go of these, for someone else to take once they are free: nothing more is begun in them, what was begun may be finished under
+    /// the lease, which is not renewed.
+    fn give_up(&self, slots: &[Slot]) {
+        let mut held = self.lock();
+        let given = slots.iter().filter_map(|slot| held[usize::from(slot.0)].take());
+        given.for_each(|held| held.lost.cancel());
+        drop(held);
+        self.leaving().extend(slots);
+    }
+
+    fn freed(&self, slots: &[Slot]) {
+        self.leaving().retain(|slot| !slots.contains(slot));
+    }
+
+    /// What is asked for: the share, and what is held beside it until it is given up.
+    fn wanted(&self, share: &[Slot]) -> Vec<Slot> {
+        let (held, leaving) = (self.lock(), self.leaving());
+        let is_ours = |slot: &Slot| held[usize::from(slot.0)].is_some() || share.contains(slot);
+        (0..=u8::MAX).map(Slot).filter(|slot| is_ours(slot) && !leaving.contains(slot)).collect()
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, BTreeSet<Slot>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of what has run out.
@@ -111,8 +147,8 @@ impl Slots {
         self.lock().iter().flatten().map(|held| held.until).min()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<Held>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -122,20 +158,22 @@ pub(crate) struct Granted {
     pub(crate) lost: Vec<Slot>,
 }
 
-/// Takes, renews and, when there is no renewing, lets go. Slots newly ours go to `taken`.
-pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
+/// Takes its share of the slots, renews what it holds, gives up what has been dealt to others and, when there is no renewing, lets go.
+/// Slots newly ours go to `taken`.
+pub(crate) async fn keep(shared: &Arc<Shared>, taken: mpsc::Sender<Vec<Slot>>) {
     let ttl = shared.config.lease_ttl;
     let mut backoff = StoreBackoff::new();
+    let mut hungry = HUNGRY;
     loop {
         let asked = Instant::now();
-        let leases = take(shared, ttl);
+        let round = take(shared, ttl);
         // A renewal that hangs must not keep us from letting go in time.
         let answer = tokio::select! {
-            answer = tokio::time::timeout(ttl, leases) => answer.ok(),
+            answer = tokio::time::timeout(ttl, round) => answer.ok(),
             () = end_of(shared) => None,
         };
         match answer {
-            Some(Ok(leases)) => {
+            Some(Ok(Round { leases, share })) => {
                 backoff = StoreBackoff::new();
                 // Counted from before the question, and less a margin: over for us before it is over for the store.
                 let granted = shared.slots.granted(&leases, asked + ttl.mul_f64(0.9));
@@ -143,14 +181,20 @@ pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
                 // What is known of them is from before, if anything.
                 shared.live.drop_slots(&granted.new);
                 if !granted.new.is_empty() {
+                    hungry = HUNGRY;
                     tracing::info!(slots = granted.new.len(), "slots taken");
                     if taken.send(granted.new).await.is_err() {
                         return;
                     }
                 }
-                let renewal = asked + ttl / 3;
+                let surplus: Vec<Slot> =
+                    leases.iter().map(|lease| lease.slot).filter(|slot| !share.contains(slot)).collect();
+                hand_over(shared, surplus);
+                let has_all = share.iter().all(|slot| leases.iter().any(|lease| lease.slot == *slot));
+                let pause = if has_all { ttl / 3 } else { hungry.min(ttl / 3) };
+                hungry = if has_all { HUNGRY } else { hungry * 2 };
                 tokio::select! {
-                    () = tokio::time::sleep_until(renewal) => {}
+                    () = tokio::time::sleep_until(asked + pause) => {}
                     () = end_of(shared) => lose(shared, &shared.slots.expire(Instant::now()), "ran out"),
                 }
             }
@@ -166,14 +210,47 @@ pub(crate) async fn keep(shared: &Shared, taken: mpsc::Sender<Vec<Slot>>) {
     }
 }
 
-/// Takes and renews; before slots that are new are driven, finds out which life of the log it is.
-async fn take(shared: &Shared, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
-    let leases = shared.store.take_leases(&shared.config.slots, shared.config.owner, ttl).await?;
+/// What the store granted, and what is ours of all slots by who is there.
+struct Round {
+    leases: Vec<Lease>,
+    share: Vec<Slot>,
+}
+
+/// Says that we are there, takes and renews; before slots that are new are driven, finds out which life of the log it is.
+async fn take(shared: &Shared, ttl: Duration) -> Result<Round, AppendError> {
+    let owner = &shared.config.owner;
+    let there = shared.store.attend(owner, ttl).await?;
+    let share = deal::share(&there, owner.id);
+    let leases = shared.store.take_leases(&shared.slots.wanted(&share), owner.id, ttl).await?;
     if leases.iter().any(|lease| !shared.slots.knows(lease)) {
         let head = shared.store.head().await.map_err(|error| AppendError::Unavailable(error.to_string()))?;
-        shared.slots.1.store(head.incarnation.0, Ordering::SeqCst);
+        shared.slots.life.store(head.incarnation.0, Ordering::SeqCst);
     }
-    Ok(leases)
+    Ok(Round { leases, share })
+}
+
+/// Gives slots up that were dealt to someone else who is there: what was begun in them is finished, if that doesn't take too long, then
+/// they are freed. Should that fail, their leases run out.
+fn hand_over(shared: &Arc<Shared>, slots: Vec<Slot>) {
+    if slots.is_empty() {
+        return;
+    }
+    shared.slots.give_up(&slots);
+    shared.live.drop_slots(&slots);
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let until = Instant::now() + shared.config.hand_over_within;
+        while shared.live.is_driving(&slots) && Instant::now() < until {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+        let freed = tokio::time::timeout(RELEASE_WITHIN, shared.store.release_leases(&slots, shared.config.owner.id));
+        match freed.await {
+            Ok(Ok(())) => tracing::info!(slots = slots.len(), "slots handed over: they are dealt to another owner"),
+            Ok(Err(error)) => tracing::warn!(%error, "slots handed over will be free when their leases run out"),
+            Err(_) => tracing::warn!("slots handed over will be free when their leases run out"),
+        }
+        shared.slots.freed(&slots);
+    });
 }
 
 async fn end_of(shared: &Shared) {
@@ -190,5 +267,9 @@ fn lose(shared: &Shared, lost: &[Slot], why: &str) {
     }
 }
 
-/// How long a released lease may take at a stop.
+/// How soon slots that are ours and still another's are asked for again, at first; twice as late each time.
+const HUNGRY: Duration = Duration::from_millis(250);
+/// How often it is looked whether all is finished in slots that are given up.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long a released lease may take.
 pub(crate) const RELEASE_WITHIN: Duration = Duration::from_secs(2);

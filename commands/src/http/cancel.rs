@@ -60,13 +60,16 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
         None => Some(Note::seal(&app.vault, &history.shop, reason).await?),
     }
     .unzip();
-    let metadata = call.metadata(&app, history.order.0, source, (app.clock)());
+    let now = (app.clock)();
+    let metadata = call.metadata(&app, history.order.0, source, now);
+    let due = history.due(now);
     let decide = |history: &History| {
         let shipped = history.fulfillment.shipment.has_left();
         let events = Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id, shipped })?;
         Ok::<Vec<Event>, Rejection>(events.into_iter().map(Event::from).collect())
     };
-    let change = || Change { vault: note.clone().into_iter().collect(), ..Change::default() };
+    let change =
+        || Change { vault: note.clone().into_iter().collect(), timers: vec![due.clone()], ..Change::default() };
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
     if let Handled::Written(appended) = &handled {

@@ -127,7 +127,9 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
     let occurred_at = report.occurred_at.unwrap_or_else(app.clock);
     let metadata = call.metadata(app, history.order.0, source, occurred_at);
     let decide = |history: &History| decide(history, verb, &report);
-    let handled = handle(&*app.store, &mut history, &metadata, &claim, Change::default, decide).await?;
+    let due = history.due((app.clock)());
+    let change = || Change { timers: vec![due.clone()], ..Change::default() };
+    let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
     if let Handled::Written(appended) = &handled {
         app.changed(history.order, appended.last);

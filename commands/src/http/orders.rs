@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     handler::repeats,
-    history::{Change, CommitError, History, SAGA_TIMER},
+    history::{Change, CommitError, History},
     people::person_stream,
     personal::ShopDefaults,
 };
@@ -29,9 +29,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use domain::{Decider, Event, OrderId, StreamKind, order::Command, order::Order};
+use domain::{Decider, Event, OrderId, order::Command, order::Order};
 use eventstore::{
-    AppendError, Appended, Claim, Lifetime, Metadata, Position, Refusal, Shop, Source, TakenClaim, TimerChange,
+    AppendError, Appended, Claim, Lifetime, Metadata, Position, Refusal, Shop, Source, TakenClaim,
     append::MAX_PAYLOAD_BYTES,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -167,11 +167,7 @@ async fn append(
             change.unbegun.push(person_stream(person.id));
             placed.person_id = Some(person.id);
         }
-        change.timers.push(TimerChange::Set {
-            stream: history.stream(StreamKind::Order),
-            name: Cow::Borrowed(SAGA_TIMER),
-            due_at: placed.received_at,
-        });
+        change.timers.push(history.due(placed.received_at));
         let person = placed.person_id;
         let events =
             Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;

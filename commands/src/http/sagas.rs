@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     handler::{Handled, handle},
-    history::{Change, History, SAGA_TIMER},
+    history::{Change, History},
     personal::Note,
 };
 use axum::{
@@ -20,10 +20,10 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use domain::{Event, OrderId, SagaId, StreamKind};
-use eventstore::{Position, TimerChange};
+use domain::{Event, OrderId, SagaId};
+use eventstore::Position;
 use serde::Serialize;
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct Body {
@@ -74,8 +74,7 @@ pub(super) async fn retry(State(app): State<Arc<App>>, request: Request) -> Resu
     let (note_id, note) = Note::seal(&app.vault, &history.shop, reason).await?;
     let now = (app.clock)();
     let metadata = call.metadata(&app, history.order.0, source, now);
-    let timer =
-        TimerChange::Set { stream: history.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER), due_at: now };
+    let timer = history.due(now);
     let change = || Change { vault: vec![note.clone()], timers: vec![timer.clone()], ..Change::default() };
     let decide = |history: &History| -> Result<Vec<Event>, &'static str> {
         let event = history.fulfillment.request_retry(Some(note_id));

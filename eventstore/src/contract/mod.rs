@@ -56,6 +56,7 @@ macro_rules! store_contract {
             slots: a_timer_is_set_moved_and_cleared,
             slots: timers_come_by_slot_soonest_first_and_in_pages,
             slots: a_lease_is_held_until_it_expires_or_is_released,
+            slots: an_owner_is_there_until_it_departs_or_says_nothing_more,
             slots: the_epoch_rises_with_the_owner_and_fences_the_one_before,
             slots: sealed_data_is_kept_by_subject,
             log: positions_are_dense_under_many_who_append_conflict_and_are_refused,

@@ -1,6 +1,6 @@
 //! Timers, leases and fences; sealed data.
 use super::given::{append, at, everything, stream};
-use crate::{AppendError, EventStore, Fence, Slot, StreamId, VaultEntry, slot_of};
+use crate::{AppendError, EventStore, Fence, Slot, SlotOwner, StreamId, VaultEntry, slot_of};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -89,10 +89,31 @@ pub async fn a_lease_is_held_until_it_expires_or_is_released(store: Arc<impl Eve
     let again = store.take_leases(&some, one, LONG).await.unwrap();
     assert!(again.len() == 5 && again.iter().all(|lease| lease.epoch == 1), "late, but nobody came between: {again:?}");
 
-    store.release_leases(two).await.unwrap();
+    store.release_leases(&some[..2], two).await.unwrap();
+    store.release_leases(&some[5..], two).await.unwrap();
+    let some_of_them = store.take_leases(&all_slots(), one, LONG).await.unwrap();
+    assert_eq!(some_of_them.len(), 7, "the two that were freed, and its own: nobody frees another's");
+    store.depart(two).await.unwrap();
     let all = store.take_leases(&all_slots(), one, LONG).await.unwrap();
     assert_eq!(all.len(), 256);
     assert_eq!(all[0].epoch, 3);
+}
+
+pub async fn an_owner_is_there_until_it_departs_or_says_nothing_more(store: Arc<impl EventStore + 'static>) {
+    let owner = |name: &str| SlotOwner { id: Uuid::now_v7(), name: name.into(), app_version: "test".into() };
+    let (one, two, three) = (owner("one"), owner("two"), owner("three"));
+    let ids = |owners: &[&SlotOwner]| owners.iter().map(|owner| owner.id).collect::<Vec<_>>();
+    assert_eq!(store.attend(&one, LONG).await.unwrap(), ids(&[&one]));
+    assert_eq!(store.attend(&two, Duration::from_millis(100)).await.unwrap(), ids(&[&one, &two]));
+    assert_eq!(store.attend(&three, LONG).await.unwrap(), ids(&[&one, &two, &three]));
+    assert_eq!(store.attend(&one, LONG).await.unwrap(), ids(&[&one, &two, &three]), "again is no news");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(store.attend(&one, LONG).await.unwrap(), ids(&[&one, &three]), "silent for too long");
+    assert_eq!(store.attend(&two, LONG).await.unwrap(), ids(&[&one, &two, &three]), "and there again");
+    store.take_leases(&[Slot(1), Slot(2)], three.id, LONG).await.unwrap();
+    store.depart(three.id).await.unwrap();
+    assert_eq!(store.attend(&one, LONG).await.unwrap(), ids(&[&one, &two]));
+    assert_eq!(store.take_leases(&[Slot(1), Slot(2)], one.id, LONG).await.unwrap().len(), 2, "its slots are free");
 }
 
 pub async fn the_epoch_rises_with_the_owner_and_fences_the_one_before(store: Arc<impl EventStore + 'static>) {
@@ -112,7 +133,7 @@ pub async fn the_epoch_rises_with_the_owner_and_fences_the_one_before(store: Arc
     }
     let fence = Fence { slot, epoch: second.epoch };
     store.append(append().with(&order, 1, &["b"]).fenced(fence)).await.unwrap();
-    store.release_leases(two).await.unwrap();
+    store.release_leases(&[slot], two).await.unwrap();
     let released = store.append(append().with(&order, 2, &["c"]).fenced(fence)).await;
     assert!(matches!(released, Err(AppendError::Fenced { .. })), "{released:?}");
     assert_eq!(everything(&*store).await.len(), 2);

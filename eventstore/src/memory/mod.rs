@@ -7,7 +7,7 @@ mod state;
 use crate::prepared::Prepared;
 use crate::{
     Abandoned, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Life, Lives, Log, LogHead,
-    Position, ReadError, RecordedEvent, Slot, StreamId, Timer, slot_of,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer, slot_of,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -166,8 +166,19 @@ impl EventStore for MemoryEventStore {
         Ok(self.state().take_leases(slots, owner, ttl, now()))
     }
 
-    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
-        self.state().leases.values_mut().filter(|held| held.owner == Some(owner)).for_each(|held| held.owner = None);
+    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
+        self.state().free_leases(owner, |slot| slots.contains(&slot));
+        Ok(())
+    }
+
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+        Ok(self.state().attend(owner.id, ttl, now()))
+    }
+
+    async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
+        let mut state = self.state();
+        state.owners.remove(&owner);
+        state.free_leases(owner, |_| true);
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) balances: BTreeMap<String, i64>,
     pub(super) timers: BTreeMap<(StreamId, String), DateTime<Utc>>,
     pub(super) leases: HashMap<Slot, Held>,
+    /// Who is there to hold slots, and until when.
+    pub(super) owners: BTreeMap<Uuid, DateTime<Utc>>,
     pub(super) checkpoints: HashMap<String, Checkpoint>,
     pub(super) sealed: HashMap<Uuid, (Uuid, Vec<u8>)>,
     pub(super) keys: Vec<(ApiKey, [u8; 32])>,
@@ -257,5 +259,16 @@ impl State {
             taken.push(Lease { slot, epoch: held.epoch, expires_at });
         }
         taken
+    }
+
+    pub(super) fn free_leases(&mut self, owner: Uuid, which: impl Fn(Slot) -> bool) {
+        let ours = |(slot, held): &(&Slot, &mut Held)| held.owner == Some(owner) && which(**slot);
+        self.leases.iter_mut().filter(ours).for_each(|(_, held)| held.owner = None);
+    }
+
+    pub(super) fn attend(&mut self, owner: Uuid, ttl: Duration, now: DateTime<Utc>) -> Vec<Uuid> {
+        self.owners.retain(|_, until| *until >= now);
+        self.owners.insert(owner, now + TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX));
+        self.owners.keys().copied().collect()
     }
 }

@@ -16,7 +16,7 @@ mod person_keys;
 mod read;
 mod recall;
 pub mod restoring;
-mod slots;
+pub mod slots;
 pub mod transfer;
 mod write;
 
@@ -28,7 +28,7 @@ use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
 use crate::{
     Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position, ReadError,
-    RecordedEvent, Slot, StreamId, Timer,
+    RecordedEvent, Slot, SlotOwner, StreamId, Timer,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -169,8 +169,16 @@ impl EventStore for PgEventStore {
         slots::take_leases(&self.pool, self.log, slots, owner, ttl).await
     }
 
-    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
-        slots::release_leases(&self.pool, self.log, owner).await
+    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
+        slots::release_leases(&self.pool, self.log, slots, owner).await
+    }
+
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+        slots::attend(&self.pool, self.log, owner, ttl).await
+    }
+
+    async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
+        slots::depart(&self.pool, self.log, owner).await
     }
 
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {

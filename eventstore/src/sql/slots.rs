@@ -1,7 +1,7 @@
-//! What belongs to slots: the log's beginning, timers and leases.
+//! What belongs to slots: the log's beginning, timers, leases and their owners.
 use super::read::bound;
 use super::{read_error, unavailable};
-use crate::{AppendError, Lease, Log, ReadError, SLOTS, Slot, StreamId, Timer};
+use crate::{AppendError, Lease, Log, ReadError, SLOTS, Slot, SlotOwner, StreamId, Timer};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
@@ -87,15 +87,13 @@ pub(super) async fn take_leases(
     owner: Uuid,
     ttl: Duration,
 ) -> Result<Vec<Lease>, AppendError> {
-    let microseconds =
-        i64::try_from(ttl.as_micros()).map_err(|_| AppendError::Invalid("the ttl is too long".into()))?;
     let rows = sqlx::query!(
         r#"SELECT held_slot AS "slot!", held_epoch AS "epoch!", held_until AS "until!"
              FROM take_leases($1, $2, $3, $4) ORDER BY held_slot"#,
         log.0,
         &numbers(slots),
         owner,
-        PgInterval { months: 0, days: 0, microseconds },
+        interval(ttl)?,
     )
     .fetch_all(pool)
     .await
@@ -106,12 +104,115 @@ pub(super) async fn take_leases(
         .collect())
 }
 
-pub(super) async fn release_leases(pool: &PgPool, log: Log, owner: Uuid) -> Result<(), AppendError> {
-    sqlx::query!("UPDATE leases SET owner = NULL WHERE log = $1 AND owner = $2", log.0, owner)
-        .execute(pool)
-        .await
-        .map_err(unavailable)?;
+pub(super) async fn release_leases(pool: &PgPool, log: Log, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
+    sqlx::query!(
+        "UPDATE leases SET owner = NULL WHERE log = $1 AND slot = ANY ($2) AND owner = $3",
+        log.0,
+        &numbers(slots),
+        owner
+    )
+    .execute(pool)
+    .await
+    .map_err(unavailable)?;
     Ok(())
+}
+
+/// Whoever has been gone for long is forgotten on the way.
+pub(super) async fn attend(
+    pool: &PgPool,
+    log: Log,
+    owner: &SlotOwner,
+    ttl: Duration,
+) -> Result<Vec<Uuid>, AppendError> {
+    // A data-modifying WITH and the outer query see one snapshot, so the caller is added by hand.
+    let others = sqlx::query_scalar!(
+        r#"WITH told AS (
+               INSERT INTO slot_owners (log, owner, name, app_version, until)
+               VALUES ($1, $2, $3, $4, clock_timestamp() + $5)
+               ON CONFLICT (log, owner) DO UPDATE SET name = $3, app_version = $4, until = clock_timestamp() + $5,
+                   since = CASE WHEN slot_owners.until < clock_timestamp() THEN clock_timestamp() ELSE slot_owners.since END
+           ), gone AS (
+               DELETE FROM slot_owners WHERE log = $1 AND owner <> $2 AND until < clock_timestamp() - interval '1 day'
+           )
+           SELECT owner FROM slot_owners WHERE log = $1 AND owner <> $2 AND until >= clock_timestamp()"#,
+        log.0,
+        owner.id,
+        owner.name,
+        owner.app_version.as_ref(),
+        interval(ttl)?,
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(unavailable)?;
+    let mut there: Vec<Uuid> = others.into_iter().chain([owner.id]).collect();
+    there.sort_unstable();
+    Ok(there)
+}
+
+pub(super) async fn depart(pool: &PgPool, log: Log, owner: Uuid) -> Result<(), AppendError> {
+    sqlx::query!(
+        "WITH gone AS (DELETE FROM slot_owners WHERE log = $1 AND owner = $2)
+         UPDATE leases SET owner = NULL WHERE log = $1 AND owner = $2",
+        log.0,
+        owner
+    )
+    .execute(pool)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+/// Who holds slots or was there of late, and which slots it holds. For people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub owner: Uuid,
+    /// `None`: it never said that it is there, as a process of the release before.
+    pub name: Option<String>,
+    pub app_version: Option<String>,
+    pub since: Option<DateTime<Utc>>,
+    /// Whether it says that it is there.
+    pub is_there: bool,
+    /// Held under leases that last.
+    pub slots: Vec<Slot>,
+    /// When the first of those leases runs out, unless it is renewed.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// Owners of slots and those who want some, the longest there first; slots that nobody holds are in no list.
+pub async fn holders(pool: &PgPool, log: Log) -> Result<Vec<Holder>, ReadError> {
+    let rows = sqlx::query!(
+        r#"SELECT COALESCE(o.owner, l.owner) AS "owner!", o.name AS "name?", o.app_version AS "app_version?", o.since AS "since?",
+                  COALESCE(o.until >= clock_timestamp(), false) AS "is_there!",
+                  COALESCE(l.slots, '{}') AS "slots!: Vec<i16>", l.until AS "until?"
+             FROM slot_owners AS o
+             FULL JOIN (SELECT owner, array_agg(slot ORDER BY slot) AS slots, min(expires_at) AS until FROM leases
+                         WHERE log = $1 AND owner IS NOT NULL AND expires_at >= clock_timestamp() GROUP BY owner) AS l
+                    ON l.owner = o.owner
+            WHERE (o.log IS NULL OR o.log = $1) AND (l.owner IS NOT NULL OR o.until >= clock_timestamp())
+            ORDER BY o.since NULLS FIRST, 1"#,
+        log.0
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read_error)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Holder {
+            owner: row.owner,
+            name: row.name,
+            app_version: row.app_version,
+            since: row.since,
+            is_there: row.is_there,
+            slots: row.slots.into_iter().map(|slot| Slot(slot as u8)).collect(),
+            until: row.until,
+        })
+        .collect())
+}
+
+fn interval(ttl: Duration) -> Result<PgInterval, AppendError> {
+    let microseconds =
+        i64::try_from(ttl.as_micros()).map_err(|_| AppendError::Invalid("the ttl is too long".into()))?;
+    Ok(PgInterval { months: 0, days: 0, microseconds })
 }
 
 fn numbers(slots: &[Slot]) -> Vec<i16> {

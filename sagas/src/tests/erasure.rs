@@ -99,7 +99,10 @@ impl People {
         let kept = self.record.kept.lock().unwrap().clone();
         assert!(!kept.is_empty());
         assert!(kept.iter().all(|kept| kept.person == person.id && kept.customer_ref == "c-1" && kept.shop == SHOP));
-        assert_eq!(self.store.timers(&super::world::slots(0..=255), None, 10).await.unwrap(), []);
+        assert_eq!(
+            self.store.timers(&(0..=u8::MAX).map(eventstore::Slot).collect::<Vec<_>>(), None, 10).await.unwrap(),
+            []
+        );
     }
 }
 
@@ -170,7 +173,7 @@ async fn an_erasure_ends_once_whatever_fails_and_whoever_is_killed() {
             sleep(Duration::from_millis(people.world.faults.up_to(3_000))).await;
             running.handle.crash();
             // A killed process keeps its leases. Who it was is known here, so that nobody has to wait for their end.
-            people.world.inner().release_leases(running.owner).await.unwrap();
+            people.world.inner().depart(running.owner).await.unwrap();
             running = people.run();
         }
         people.erased(person.id).await;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position,
-    ReadError, RecordedEvent, Slot, StreamId, Timer,
+    ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
 };
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
@@ -257,6 +257,13 @@ impl FaultyStore {
         Appended { recorded_at, ..appended }
     }
 
+    /// Of an owner that is cut off nothing comes here, nor any answer there.
+    async fn unless_cut_off(&self, owner: Uuid) {
+        if self.cut_off.lock().unwrap().contains(&owner) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn stamped(&self, mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
         let times = self.times.lock().unwrap();
         for event in &mut events {
@@ -342,24 +349,35 @@ impl EventStore for FaultyStore {
     }
 
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
-        if self.cut_off.lock().unwrap().contains(&owner) {
-            std::future::pending::<()>().await;
-        }
+        self.unless_cut_off(owner).await;
         let over: Vec<Uuid> = {
             let mut renewed = self.renewed.lock().unwrap();
             renewed.insert(owner, Instant::now());
             renewed.iter().filter(|(_, at)| at.elapsed() > ttl).map(|(owner, _)| *owner).collect()
         };
         for owner in over {
-            self.inner.release_leases(owner).await?;
+            self.inner.depart(owner).await?;
             self.renewed.lock().unwrap().remove(&owner);
         }
         self.inner.take_leases(slots, owner, Duration::from_secs(86_400)).await
     }
 
-    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
+    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
+        self.unless_cut_off(owner).await;
+        self.inner.release_leases(slots, owner).await
+    }
+
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+        self.unless_cut_off(owner.id).await;
+        let mut renewed = self.renewed.lock().unwrap();
+        renewed.insert(owner.id, Instant::now());
+        let there = renewed.iter().filter(|(_, at)| at.elapsed() <= ttl).map(|(owner, _)| *owner);
+        Ok(there.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
         self.renewed.lock().unwrap().remove(&owner);
-        self.inner.release_leases(owner).await
+        self.inner.depart(owner).await
     }
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
         self.inner.sealed(subject).await

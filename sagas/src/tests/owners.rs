@@ -1,5 +1,5 @@
 //! Leases: two runners, one that dies, one that is cut off and comes back, one that stops with good manners.
-use super::world::{World, slots};
+use super::world::{Running, World};
 use domain::location::LocationMode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -11,10 +11,8 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn two_runners_on_one_store_do_nothing_twice() {
     let world = World::new(20);
     world.stock("a", 1000).await;
-    let mut configs = [world.config(), world.config()];
-    configs[0].slots = slots(0..=127);
-    let runners = configs.map(|config| world.run_with(config));
-    sleep(SECOND).await;
+    let runners = [world.run(), world.run()];
+    sleep(10 * SECOND).await;
     for _ in 0..200 {
         let history = world.place("tok_ok", &[("a", 1)]).await;
         runners.iter().for_each(|runner| runner.placed(&history));
@@ -23,8 +21,51 @@ async fn two_runners_on_one_store_do_nothing_twice() {
     world.check().await;
     assert_eq!(world.faults.calls.load(std::sync::atomic::Ordering::SeqCst), 600);
     let held: Vec<usize> = runners.iter().map(|runner| runner.handle.status().slots_held).collect();
-    assert_eq!(held.iter().sum::<usize>(), 256, "{held:?}");
+    assert_eq!(held, [128, 128]);
     for runner in runners {
+        runner.stop().await;
+    }
+}
+
+/// Everything is under way somewhere while owners come and go: each finishes what it has begun in a slot before it is another's.
+#[tokio::test(start_paused = true)]
+async fn slots_are_dealt_anew_when_owners_come_and_go_and_nothing_is_done_twice() {
+    let world = World::new(28);
+    world.stock("a", 10_000).await;
+    let held = |runners: &[&Running]| -> Vec<usize> {
+        runners.iter().map(|runner| runner.handle.status().slots_held).collect()
+    };
+    let place = async |runners: &[&Running]| {
+        for _ in 0..100 {
+            let history = world.place("tok_slow_900", &[("a", 1)]).await;
+            // As the API of any process does.
+            runners.iter().for_each(|runner| runner.placed(&history));
+        }
+    };
+    let one = world.run();
+    sleep(SECOND).await;
+    assert_eq!(held(&[&one]), [256]);
+    place(&[&one]).await;
+    sleep(SECOND / 2).await;
+    let two = world.run();
+    sleep(5 * SECOND).await;
+    assert_eq!(held(&[&one, &two]), [128, 128], "within five seconds");
+    place(&[&one, &two]).await;
+    let three = world.run();
+    sleep(5 * SECOND).await;
+    let mut of_three = held(&[&one, &two, &three]);
+    of_three.sort_unstable();
+    assert!(of_three.iter().sum::<usize>() == 256 && of_three[2] <= 86 && of_three[0] >= 84, "{of_three:?}");
+    place(&[&one, &two, &three]).await;
+    sleep(SECOND / 3).await;
+    one.stop().await;
+    place(&[&two, &three]).await;
+    sleep(5 * SECOND).await;
+    assert_eq!(held(&[&two, &three]), [128, 128]);
+    world.settle(MINUTE).await;
+    world.check().await;
+    assert_eq!(world.faults.calls.load(std::sync::atomic::Ordering::SeqCst), 1200, "no call was made twice");
+    for runner in [two, three] {
         runner.stop().await;
     }
 }
@@ -92,6 +133,28 @@ async fn an_owner_that_gets_its_slots_back_knows_what_happened_meanwhile() {
     runner.stop().await;
 }
 
+/// Put down for minutes, with nobody there to hear of the cancel: whoever comes looks at it at once.
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_nobody_heard_is_acted_on_as_soon_as_somebody_owns_its_slot() {
+    let world = World::new(29);
+    world.stock("a", 10).await;
+    let mut config = world.config();
+    (config.retry.base, config.retry.cap) = (20 * MINUTE, 20 * MINUTE);
+    let first = world.run_with(config);
+    let order = world.place("tok_flaky_100", &[("a", 1)]).await.order;
+    sleep(SECOND * 30).await;
+    assert_eq!(world.types(order).await.last().unwrap(), "StepRetrying");
+    first.handle.crash();
+    assert!(world.cancel(order).await);
+    sleep(10 * SECOND).await;
+    let second = world.run();
+    let took = world.settle(MINUTE).await;
+    assert!(took < 10 * SECOND, "{took:?}");
+    assert_eq!(world.types(order).await.last().unwrap(), "SagaCompensated");
+    world.check().await;
+    second.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_was_fenced_writes_nothing_more() {
     let world = World::new(23);
@@ -104,7 +167,7 @@ async fn an_owner_that_was_fenced_writes_nothing_more() {
     sleep(SECOND).await;
     // As if it had been frozen and its leases had run out: the store gives them to someone else behind its back.
     world.store.cut_off.lock().unwrap().push(first.owner);
-    eventstore::EventStore::release_leases(&*world.store, first.owner).await.unwrap();
+    eventstore::EventStore::depart(&*world.store, first.owner).await.unwrap();
     let second = world.run();
     world.settle(MINUTE).await;
     world.check().await;

@@ -31,7 +31,7 @@ async fn a_process_that_dies_again_and_again_loses_and_doubles_nothing() {
         if n % 40 == 39 {
             runner.handle.crash();
             // A killed process keeps its leases. Who it was is known here, so that nobody has to wait for their end.
-            world.inner().release_leases(runner.owner).await.unwrap();
+            world.inner().depart(runner.owner).await.unwrap();
             runner = world.run();
         }
         if n % 10 == 9 {

@@ -16,8 +16,8 @@ use domain::shipment;
 use domain::stock::{self, StockReceived};
 use domain::{Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind};
 use eventstore::{
-    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Person, Position, Slot,
-    Source, StreamAppend, StreamId, TimerChange, Vault,
+    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Person, Position,
+    SlotOwner, Source, StreamAppend, StreamId, TimerChange, Vault,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -125,8 +125,9 @@ impl World {
     }
 
     pub(super) fn config(&self) -> RunnerConfig {
-        let owner = Uuid::from_u64_pair(7, self.faults.up_to(u64::MAX));
-        RunnerConfig { seed: Some(self.seed), ..RunnerConfig::new(owner, "test") }
+        let id = Uuid::from_u64_pair(7, self.faults.up_to(u64::MAX));
+        let owner = SlotOwner { id, name: "test".to_owned(), app_version: "test".into() };
+        RunnerConfig { seed: Some(self.seed), ..RunnerConfig::new(owner) }
     }
 
     pub(super) fn run(&self) -> Running {
@@ -144,7 +145,7 @@ impl World {
             locations: Arc::new(Mode(self.mode.clone())),
             clock: self.clock.clone(),
         };
-        let (owner, stop) = (config.owner, CancellationToken::new());
+        let (owner, stop) = (config.owner.id, CancellationToken::new());
         Running { owner, handle: Runner::spawn(config, deps, &stop), stop }
     }
 
@@ -256,7 +257,8 @@ impl World {
                 return false;
             }
             let metadata = self.metadata(kind, order.0);
-            match history.commit(self.inner(), &events, metadata, Change::default()).await {
+            let change = Change { timers: vec![history.due(self.clock.now())], ..Change::default() };
+            match history.commit(self.inner(), &events, metadata, change).await {
                 Ok(appended) => {
                     self.store.stamp(appended);
                     return true;
@@ -351,9 +353,4 @@ impl Running {
         self.stop.cancel();
         self.handle.finished().await;
     }
-}
-
-/// Slots by their numbers.
-pub(super) fn slots(numbers: impl IntoIterator<Item = u8>) -> Vec<Slot> {
-    numbers.into_iter().map(Slot).collect()
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use eventstore::{
     Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MemoryEventStore,
-    Position, ReadError, RecordedEvent, Slot, StreamId, Timer,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
 };
 use serde_json::{Value, json};
 use std::{
@@ -95,8 +95,14 @@ impl EventStore for Slow {
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
         self.inner.take_leases(slots, owner, ttl).await
     }
-    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
-        self.inner.release_leases(owner).await
+    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
+        self.inner.release_leases(slots, owner).await
+    }
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+        self.inner.attend(owner, ttl).await
+    }
+    async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
+        self.inner.depart(owner).await
     }
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
         self.inner.sealed(subject).await

@@ -10,7 +10,7 @@ use domain::{
     location::LocationMode,
     order::{CancelRequested, Reservation, StockReserved},
 };
-use eventstore::{EventStore, Role};
+use eventstore::{EventStore, Role, Slot, StreamId};
 use serde_json::{Value, json};
 
 fn receipt(reference: &str) -> Value {
@@ -194,6 +194,31 @@ async fn an_auto_location_takes_no_reports_and_an_unreleased_fulfillment_is_not_
     assert_eq!(work.app.post(&work.app.warehouse, &path, &json!({})).await.code(), "not_found");
     let path = format!("{}/pick?shop=other", work.path);
     assert_eq!(work.app.post(&work.app.warehouse, &path, &json!({})).await.code(), "not_found");
+}
+
+/// Should nobody own its slot just then, whoever comes next must not wait for the timer that was.
+#[tokio::test]
+async fn whatever_is_reported_or_asked_for_makes_the_saga_due() {
+    let due = async |work: &Released| {
+        let slots: Vec<_> = (0..=u8::MAX).map(Slot).collect();
+        work.app.store.timers(&slots, None, 10).await.unwrap()[0].due_at
+    };
+    for verb in ["pick", "pack", "ship", "cancel"] {
+        let work = Released::new(LocationMode::Manual).await;
+        let stream = StreamId::new(id_of(&json!({ "order_id": work.order })).0, "order");
+        let later = chrono::Utc::now() + chrono::TimeDelta::days(1);
+        work.app.store.move_timer(&stream, "saga", later).await.unwrap();
+        assert!(due(&work).await > chrono::Utc::now());
+        let answer = match verb {
+            "cancel" => {
+                let path = format!("/v1/orders/{}/cancel", work.order.as_str().unwrap());
+                work.app.post(&work.app.shop, &path, &json!({ "reason": "x" })).await
+            }
+            report => work.report(report, &json!({})).await,
+        };
+        assert!(answer.status.is_success(), "{verb}: {}", answer.body);
+        assert!(due(&work).await <= chrono::Utc::now(), "{verb}");
+    }
 }
 
 #[tokio::test]

@@ -68,8 +68,8 @@ impl World {
                 prop_assert_eq!(leases(actual), leases(expected));
             }
             Op::Release { owner } => {
-                self.model.release_leases(self.owners[owner]).await.unwrap();
-                self.postgres.release_leases(self.owners[owner]).await.unwrap();
+                self.model.depart(self.owners[owner]).await.unwrap();
+                self.postgres.depart(self.owners[owner]).await.unwrap();
             }
             Op::MoveTimer { stream, name, due } => {
                 let stream = StreamId::new(self.ids[stream], KINDS[0]);
