@@ -1,6 +1,7 @@
 //! Settings: from flags, then `WAYBILL_*` variables (secrets also as `*_FILE`), then `waybill.toml` in the working folder.
 //!
 //! Every setting has one name in three spellings: `--http-addr`, `WAYBILL_HTTP_ADDR`, `http_addr`.
+use crate::roles::{Role, Roles};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -71,6 +72,9 @@ pub struct Options {
     /// Which logs are written, e.g. `info,sagas=debug` [default: info,sqlx=error]
     #[arg(long, env = "WAYBILL_LOG", global = true, value_name = "FILTER")]
     pub log: Option<String>,
+    /// In the file alone; as a flag it is `up`'s.
+    #[arg(skip)]
+    pub role: Option<Vec<Role>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -110,6 +114,7 @@ pub struct Settings {
     pub shipping_url: Option<String>,
     pub log_format: Option<LogFormat>,
     pub log: String,
+    pub roles: Roles,
 }
 
 impl Settings {
@@ -147,6 +152,7 @@ impl Settings {
             shipping_url: first!(shipping_url),
             log_format: first!(log_format),
             log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
+            roles: first!(role).map_or_else(|| Ok(Roles::all()), Roles::of)?,
         })
     }
 }

@@ -40,6 +40,10 @@ impl Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No key, or a wrong one", detail)
     }
 
+    pub(crate) fn not_found(detail: String) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing here", detail)
+    }
+
     fn method_not_allowed(detail: String) -> Problem {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not with this method", detail)
     }

@@ -1,6 +1,9 @@
 //! Builds the parts and joins them: the only place where they meet.
 mod app;
+mod core;
+mod participants;
 mod ports;
+mod read_model;
 mod reports;
 
 pub use app::{Addresses, App};

@@ -91,6 +91,11 @@ impl Outcomes {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&order.0)
     }
 
+    /// All orders that are waited for.
+    pub fn awaited(&self) -> Vec<Uuid> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
     /// The read model now shows this of the order.
     pub fn committed(&self, order: OrderId, view: OutcomeView) {
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&order.0) {

@@ -17,6 +17,7 @@ pub mod gone;
 pub mod in_process;
 mod lanes;
 pub mod place;
+pub mod reachable;
 pub mod recover;
 pub mod relay;
 mod seek;

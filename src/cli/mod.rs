@@ -19,6 +19,7 @@ pub mod recover;
 pub mod restore;
 pub mod rotate;
 pub mod simulate;
+pub mod slots;
 pub mod trace;
 pub mod up;
 pub mod verify;
@@ -46,8 +47,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Starts everything: API, relay, sagas, projections, and what servers they need
-    Up,
+    Up(up::Up),
     Import(import::Import),
     Trace(trace::Trace),
     Verify(verify::Verify),
@@ -61,6 +61,7 @@ enum Command {
     Migrate,
     /// Says whether this set-up is sound, and if not what to do
     Doctor,
+    Slots(slots::Slots),
     Simulate(simulate::Simulate),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -72,8 +73,12 @@ enum Command {
 
 /// Reads the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let settings = match Settings::load(cli.options) {
+    let Cli { mut options, command } = Cli::parse();
+    let command = command.unwrap_or_else(|| Command::Up(up::Up::parse_from(["up"])));
+    if let Command::Up(up) = &command {
+        options.role = up.role.clone();
+    }
+    let settings = match Settings::load(options) {
         Ok(settings) => settings,
         Err(error) => return fail(&error, CANNOT_RUN),
     };
@@ -82,7 +87,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into(), CANNOT_RUN),
     };
-    let code = runtime.block_on(run(settings, cli.command.unwrap_or(Command::Up)));
+    let code = runtime.block_on(run(settings, command));
     // Whatever still blocks a thread must not hold up the end.
     runtime.shutdown_background();
     code
@@ -90,7 +95,7 @@ pub fn main() -> ExitCode {
 
 async fn run(settings: Settings, command: Command) -> ExitCode {
     match command {
-        Command::Up => up::run(&settings).await,
+        Command::Up(_) => up::run(&settings).await,
         Command::Import(import) => import::run(&settings, &import).await,
         Command::Trace(trace) => trace::run(&settings, &trace).await,
         Command::Verify(verify) => verify::run(&settings, &verify).await,
@@ -98,6 +103,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Log(command) => log::run(&settings, &command).await,
         Command::Migrate => migrate::run(&settings).await,
         Command::Doctor => doctor::run(&settings).await,
+        Command::Slots(slots) => slots::run(&settings, &slots).await,
         Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,
         Command::Backup(backup) => backup::run(&settings, &backup).await,
         Command::Restore(restore) => restore::run(&settings, &restore).await,

@@ -11,12 +11,25 @@ use crate::{
     },
     health::{self, Health, Part},
     lifecycle::{self, Server},
+    roles::{Role, Roles},
     telemetry, wiring,
 };
 use anyhow::{Context, Result};
+use clap::Parser;
 use servers::Servers;
 use std::{process::ExitCode, sync::Arc, time::Instant};
 use tokio_util::sync::CancellationToken;
+
+/// Starts everything, or the roles named, and what servers they need
+///
+/// Without DATABASE_URL a PostgreSQL is started; without KAFKA_BROKERS, for a relay, a Kafka; for sagas the two simulated providers, unless
+/// their URLs are set. Processes that share a database need the same master key (--master-key-file) where they have the role api or sagas.
+#[derive(Parser, Clone, Debug, Default)]
+pub struct Up {
+    /// What this process is for [default: api,relay,sagas,projections]
+    #[arg(long, env = "WAYBILL_ROLE", value_enum, value_delimiter = ',', value_name = "ROLE,…")]
+    pub role: Option<Vec<Role>>,
+}
 
 pub async fn run(settings: &Settings) -> ExitCode {
     match up(settings).await {
@@ -78,11 +91,11 @@ async fn serve(
         payment: addresses.payment.clone(),
         shipping: addresses.shipping.clone(),
         postgres: Some(addresses.postgres.clone()),
-        kafka: Some(addresses.kafka.brokers.clone()),
+        kafka: addresses.kafka.as_ref().map(|kafka| kafka.brokers.clone()),
         kafka_in_process: addresses.kafka_in_process,
     })?;
     health.report("start", Part::OK);
-    say_hello(server, data_dir, &addresses, started);
+    say_hello(settings, server, data_dir, &addresses, started);
     stop.cancelled().await;
     health.report("start", Part::Down { detail: "stopping".to_owned() });
     app.stop().await;
@@ -91,20 +104,33 @@ async fn serve(
     Ok(())
 }
 
-fn say_hello(server: &Server, data_dir: &DataDir, addresses: &wiring::Addresses, started: Instant) {
+fn say_hello(settings: &Settings, server: &Server, data_dir: &DataDir, addresses: &wiring::Addresses, started: Instant) {
     let ours = |url: &Option<String>| url.clone().unwrap_or_else(|| "in this process".to_owned());
+    let has = |role| settings.roles.has(role);
     say!("Waybill {} is up after {:.1} s", env!("CARGO_PKG_VERSION"), started.elapsed().as_secs_f64());
-    say!("  API       http://{}/v1  (described at /openapi.json)", server.addr);
-    say!("  GraphQL   http://{}/graphql", server.addr);
-    say!("  keys      {}", data_dir.join(super::client::DEV_KEYS).display());
-    match addresses.kafka_in_process {
-        false => say!("  Kafka     {}", addresses.kafka.brokers),
-        true => say!(
+    if settings.roles != Roles::all() {
+        say!("  roles     {}", settings.roles);
+    }
+    match (has(Role::Api), settings.roles.append()) {
+        (true, true) => {
+            say!("  API       http://{}/v1  (described at /openapi.json)", server.addr);
+            say!("  GraphQL   http://{}/graphql", server.addr);
+            say!("  keys      {}", data_dir.join(super::client::DEV_KEYS).display());
+        }
+        (true, false) => say!("  GraphQL   http://{}/graphql", server.addr),
+        (false, _) => say!("  health    http://{}/readyz, /metrics", server.addr),
+    }
+    match (&addresses.kafka, addresses.kafka_in_process) {
+        (None, _) => {}
+        (Some(kafka), false) => say!("  Kafka     {}", kafka.brokers),
+        (Some(kafka), true) => say!(
             "  Kafka     {}, a stand-in inside this process: it keeps 5 MiB a partition and forgets all at exit. Install Java 17 or later for the real one",
-            addresses.kafka.brokers
+            kafka.brokers
         ),
     }
-    say!("  payment   {}", ours(&addresses.payment));
-    say!("  shipping  {}", ours(&addresses.shipping));
+    if has(Role::Sagas) {
+        say!("  payment   {}", ours(&addresses.payment));
+        say!("  shipping  {}", ours(&addresses.shipping));
+    }
     say!("  state     {}", data_dir.path().display());
 }

@@ -1,8 +1,9 @@
 //! Carries what the parts say of themselves to readiness, for as long as they live.
 use crate::health::{Health, Part};
 use eventstore::sql::ClaimDays;
-use mirror::{RelayState, RelayStatus};
-use queries::projections::RunnerState;
+use crate::roles::{Role, Roles};
+use mirror::{RelayState, RelayStatus, reachable::Reachable};
+use queries::projections::{Handle, RunnerState};
 use sagas::RunnerHandle;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -42,10 +43,16 @@ fn claims_part(days: &ClaimDays) -> Part {
     }
 }
 
-pub(super) fn relay(health: Arc<Health>, mut status: watch::Receiver<RelayStatus>, stop: CancellationToken) {
+pub(super) fn relay(
+    health: Arc<Health>,
+    roles: &Roles,
+    mut status: watch::Receiver<RelayStatus>,
+    stop: CancellationToken,
+) {
+    let without = without_kafka(roles);
     tokio::spawn(stop.run_until_cancelled_owned(async move {
         loop {
-            let part = relay_part(&status.borrow_and_update());
+            let part = relay_part(&status.borrow_and_update(), without);
             health.report("kafka", part);
             if status.changed().await.is_err() {
                 return;
@@ -54,33 +61,77 @@ pub(super) fn relay(health: Arc<Health>, mut status: watch::Receiver<RelayStatus
     }));
 }
 
-fn relay_part(status: &RelayStatus) -> Part {
-    let degraded = |detail: String| Part::Degraded { detail: format!("{detail}; {} events behind", status.lag) };
-    match &status.state {
-        RelayState::Running | RelayState::Standby => Part::OK,
-        RelayState::Starting => degraded("the relay is starting".to_owned()),
-        RelayState::KafkaDown { since, error } => degraded(format!("Kafka is away since {since}: {error}")),
-        RelayState::StoreDown { since, error } => degraded(format!("the store is away since {since}: {error}")),
-        RelayState::Halted(halt) => degraded(format!("the relay has halted: {halt}")),
-        RelayState::Stopped => degraded("the relay has stopped".to_owned()),
-    }
-}
-
-pub(super) fn projections(health: Arc<Health>, mut state: watch::Receiver<RunnerState>, stop: CancellationToken) {
+/// For a process that has no relay: is Kafka there at all?
+pub(super) fn kafka(
+    health: Arc<Health>,
+    roles: &Roles,
+    mut answer: watch::Receiver<Reachable>,
+    stop: CancellationToken,
+) {
+    let without = without_kafka(roles);
     tokio::spawn(stop.run_until_cancelled_owned(async move {
         loop {
-            let part = match &*state.borrow_and_update() {
-                RunnerState::Starting | RunnerState::Running => Part::OK,
-                RunnerState::Failing { error, since } => {
-                    Part::Degraded { detail: format!("the read model stands still since {since}: {error}") }
-                }
+            let part = match &*answer.borrow_and_update() {
+                Reachable::Yes => Part::OK,
+                Reachable::NotAsked => without("it is still to be asked".to_owned()),
+                Reachable::No { error } => without(format!("Kafka can't be reached: {error}")),
             };
-            health.report("projections", part);
-            if state.changed().await.is_err() {
+            health.report("kafka", part);
+            if answer.changed().await.is_err() {
                 return;
             }
         }
     }));
+}
+
+/// What it means that Kafka is away. Orders are taken all the same, so an API is ready; whoever works for those who read Kafka is not.
+fn without_kafka(roles: &Roles) -> fn(String) -> Part {
+    match !roles.has(Role::Api) && (roles.has(Role::Relay) || roles.has(Role::Sagas)) {
+        true => |detail| Part::Down { detail },
+        false => |detail| Part::Degraded { detail },
+    }
+}
+
+fn relay_part(status: &RelayStatus, without: fn(String) -> Part) -> Part {
+    let without = |detail: String| without(format!("{detail}; {} events behind", status.lag));
+    match &status.state {
+        RelayState::Running | RelayState::Standby => Part::OK,
+        RelayState::Starting => without("the relay is starting".to_owned()),
+        RelayState::KafkaDown { since, error } => without(format!("Kafka is away since {since}: {error}")),
+        RelayState::StoreDown { since, error } => without(format!("the store is away since {since}: {error}")),
+        RelayState::Halted(halt) => without(format!("the relay has halted: {halt}")),
+        RelayState::Stopped => without("the relay has stopped".to_owned()),
+    }
+}
+
+pub(super) fn projections(health: Arc<Health>, read_model: &Handle, stop: CancellationToken) {
+    let (mut state, mut parked) = (read_model.state.clone(), read_model.parked.clone());
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        loop {
+            let part = read_model_part(&state.borrow_and_update(), *parked.borrow_and_update());
+            health.report("projections", part);
+            let changed = tokio::select! {
+                changed = state.changed() => changed,
+                changed = parked.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }));
+}
+
+fn read_model_part(state: &RunnerState, parked: usize) -> Part {
+    match state {
+        RunnerState::Failing { error, since } => {
+            Part::Degraded { detail: format!("the read model stands still since {since}: {error}") }
+        }
+        _ if parked > 0 => Part::Degraded {
+            detail: format!("{parked} keys are parked: an event of theirs can't be taken in; see `waybill parked`"),
+        },
+        RunnerState::Starting | RunnerState::Running => Part::OK,
+        RunnerState::Standby => Part::Ok { detail: Some("another process is at work".to_owned()) },
+    }
 }
 
 pub(super) fn sagas(health: Arc<Health>, runner: RunnerHandle, stop: CancellationToken) {
@@ -109,6 +160,21 @@ pub(super) fn sagas(health: Arc<Health>, runner: RunnerHandle, stop: Cancellatio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_kafka_an_api_is_ready_and_a_relay_or_sagas_alone_are_not() {
+        let status = |state| RelayStatus { state, position: eventstore::Position(1), lag: 3 };
+        let down = RelayState::KafkaDown { since: chrono::DateTime::UNIX_EPOCH, error: "refused".to_owned() };
+        let part = |roles: &[Role], state: &RelayState| {
+            relay_part(&status(state.clone()), without_kafka(&Roles::of(roles.iter().copied()).unwrap()))
+        };
+        assert!(matches!(part(&[Role::Api, Role::Relay], &down), Part::Degraded { .. }));
+        for alone in [Role::Relay, Role::Sagas] {
+            assert!(matches!(part(&[alone], &down), Part::Down { .. }));
+            assert_eq!(part(&[alone], &RelayState::Standby), Part::OK, "the one at work does it");
+        }
+        assert!(matches!(part(&[Role::Projections], &down), Part::Degraded { .. }));
+    }
 
     #[test]
     fn keys_that_can_t_be_forgotten_are_told_before_they_pile_up() {

@@ -11,6 +11,7 @@ mod import;
 mod participants;
 mod people;
 mod place_order;
+mod processes;
 mod repeats;
 mod restore;
 mod start;

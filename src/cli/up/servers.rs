@@ -1,12 +1,14 @@
-//! The servers that `up` brings along where none are given: PostgreSQL, Kafka, the two providers. They start side by side.
+//! The servers that `up` brings along where none are given and its roles need them: PostgreSQL, Kafka, the two providers. They start side
+//! by side.
 use crate::{
     config::{Participants, Settings},
     embedded::{Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator},
     health::{Health, Part},
+    roles::Role,
     simulate::Provider,
     wiring::Addresses,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use eventstore::Log;
 use mirror::{InProcessKafka, KafkaConfig};
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub(super) struct Servers {
 }
 
 enum Broker {
+    /// None of the roles needs one.
+    None,
     Given,
     Started(Kafka),
     /// No Java: librdkafka's stand-in.
@@ -33,7 +37,7 @@ impl Servers {
         health: &Arc<Health>,
     ) -> Result<Servers> {
         let waits_for = |what: &str| Part::Down { detail: format!("waiting for {what}") };
-        health.report("start", waits_for("PostgreSQL, Kafka and the providers"));
+        health.report("start", waits_for("the servers that are started"));
         let (postgres, broker, payment, shipping) = tokio::join!(
             postgres(settings, data_dir, launcher),
             broker(settings, data_dir, launcher),
@@ -54,9 +58,10 @@ impl Servers {
             postgres: self.postgres.as_ref().map_or(given, |postgres| postgres.url().to_owned()),
             embedded_postgres: self.postgres.is_some(),
             kafka: match &self.broker {
-                Broker::Given => template,
-                Broker::Started(kafka) => KafkaConfig { brokers: kafka.brokers().to_owned(), ..template },
-                Broker::InProcess(kafka) => kafka.config().clone(),
+                Broker::None => None,
+                Broker::Given => Some(template),
+                Broker::Started(kafka) => Some(KafkaConfig { brokers: kafka.brokers().to_owned(), ..template }),
+                Broker::InProcess(kafka) => Some(kafka.config().clone()),
             },
             kafka_in_process: matches!(self.broker, Broker::InProcess(_)),
             payment: url(&settings.payment_url, &self.payment),
@@ -107,6 +112,12 @@ async fn broker(settings: &Settings, data_dir: &DataDir, launcher: &Launcher) ->
     if settings.kafka_brokers.is_some() {
         return Ok(Broker::Given);
     }
+    if settings.roles.has(Role::Replica) {
+        bail!("a replica copies the log of another Waybill from its Kafka: set KAFKA_BROKERS");
+    }
+    if !settings.roles.has(Role::Relay) {
+        return Ok(Broker::None);
+    }
     if let Some(kafka) = Kafka::start(data_dir, launcher).await.context("Kafka can't be started")? {
         return Ok(Broker::Started(kafka));
     }
@@ -125,7 +136,8 @@ async fn simulator(
     launcher: &Launcher,
     provider: Provider,
 ) -> Result<Option<Simulator>> {
-    if given.is_some() || settings.participants == Participants::InProcess {
+    let is_needed = settings.roles.has(Role::Sagas) && settings.participants == Participants::Http;
+    if given.is_some() || !is_needed {
         return Ok(None);
     }
     Ok(Some(Simulator::start(data_dir, launcher, provider).await?))

@@ -1,0 +1,103 @@
+//! Many processes on one PostgreSQL, one Kafka and two providers: what is shared is started here and is nobody's of the fleet, so that any of it
+//! may be killed.
+use super::{
+    app::{EXE, TestApp, text},
+    client::unique,
+    site::write_master_key,
+};
+use std::path::{Path, PathBuf};
+use waybill::{
+    embedded::{Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator},
+    simulate::Provider,
+};
+
+pub(crate) struct Fleet {
+    folder: PathBuf,
+    env: Vec<(String, String)>,
+    postgres: Option<Postgres>,
+    kafka: Option<Kafka>,
+    providers: Vec<Simulator>,
+}
+
+impl Fleet {
+    /// Without Java there is no Kafka to share, and no fleet; in CI that is a failure.
+    pub(crate) async fn start(name: &str) -> Option<Fleet> {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique(&format!("fleet-{name}")));
+        let data_dir = DataDir::open(folder.join("shared")).expect("a folder");
+        write_master_key(data_dir.path(), b"what opens the keys, and no more");
+        let launcher = Launcher::new(EXE.into(), &data_dir);
+        let Some(kafka) = Kafka::start(&data_dir, &launcher).await.expect("Kafka starts") else {
+            assert!(std::env::var_os("CI").is_none(), "CI needs a Java for the tests on real Kafka");
+            println!("NOT TESTED: there is no Java, so no Kafka that many processes can share");
+            return None;
+        };
+        let postgres = Postgres::start(&data_dir, &launcher).await.expect("PostgreSQL starts");
+        let mut providers = Vec::new();
+        for provider in [Provider::Payment, Provider::Shipping] {
+            providers.push(Simulator::start(&data_dir, &launcher, provider).await.expect("a provider starts"));
+        }
+        let env = [
+            ("DATABASE_URL", postgres.url().to_owned()),
+            ("KAFKA_BROKERS", kafka.brokers().to_owned()),
+            ("WAYBILL_PAYMENT_URL", providers[0].url().to_owned()),
+            ("WAYBILL_SHIPPING_URL", providers[1].url().to_owned()),
+            ("WAYBILL_MASTER_KEY_FILE", data_dir.path().join("master.key").display().to_string()),
+            ("WAYBILL_KAFKA_REPLICATION", "1".to_owned()),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        // The lock is let go of; what was started keeps the folder.
+        Some(Fleet { folder, env, postgres: Some(postgres), kafka: Some(kafka), providers })
+    }
+
+    /// Starts a process with these roles, and waits until it is ready.
+    pub(crate) async fn join(&self, roles: &str) -> TestApp {
+        self.join_with(roles, &[]).await
+    }
+
+    /// `env`: settings in place of the fleet's.
+    pub(crate) async fn join_with(&self, roles: &str, env: &[(&str, &str)]) -> TestApp {
+        let ours = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let ours = ours.filter(|(name, _)| env.iter().all(|(other, _)| other != name));
+        let env: Vec<_> = ours.chain([("WAYBILL_ROLE", roles)]).chain(env.iter().copied()).collect();
+        TestApp::start_with(&roles.replace(',', "-"), &env).await
+    }
+
+    /// What the fleet shares, as a command's environment.
+    pub(crate) fn env(&self, name: &str) -> &str {
+        &self.env.iter().find(|(known, _)| known == name).expect("set").1
+    }
+
+    /// `waybill verify` on all of it must find all well.
+    pub(crate) async fn assert_verified(&self, any: &TestApp) {
+        let mut command = any.command(&["verify"]);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let output = command.output().await.expect("waybill runs");
+        assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    }
+
+    /// Stops Kafka, for a while or for good.
+    pub(crate) async fn stop_kafka(&mut self) {
+        if let Some(kafka) = self.kafka.take() {
+            kafka.stop().await;
+        }
+    }
+
+    /// Starts it again, on the port that it had.
+    pub(crate) async fn start_kafka(&mut self) {
+        let data_dir = DataDir::open(self.folder.join("shared")).expect("a folder");
+        let launcher = Launcher::new(EXE.into(), &data_dir);
+        let kafka = Kafka::start(&data_dir, &launcher).await.expect("Kafka starts").expect("it did before");
+        assert_eq!(kafka.brokers(), self.env("KAFKA_BROKERS"), "on the port that it had");
+        self.kafka = Some(kafka);
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop_kafka().await;
+        for provider in self.providers.drain(..) {
+            provider.stop().await;
+        }
+        if let Some(postgres) = self.postgres.take() {
+            postgres.stop().await;
+        }
+    }
+}
