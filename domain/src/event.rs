@@ -142,6 +142,17 @@ macro_rules! events {
             }
         }
 
+        #[cfg(test)]
+        impl $name {
+            /// The JSON Schema of each shape that is read; none of a type that is retired, whose struct is gone.
+            pub(crate) fn schemas() -> Vec<(&'static str, i16, Option<schemars::Schema>)> {
+                vec![
+                    $((stringify!($variant), $version, $crate::contracts::schema_of!($variant)),)+
+                    $($((stringify!($old), $old_version, $crate::contracts::schema_of!($shape)),)+)?
+                ]
+            }
+        }
+
         /// The payload alone, as it is recorded.
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -45,6 +45,19 @@ macro_rules! prefixed_id {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        #[cfg(test)]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let pattern = concat!("^", $prefix, "_[0-9a-f]{32}$");
+                let description = concat!("`", $prefix, "_` and 32 hexadecimal digits: a UUIDv7.");
+                schemars::json_schema!({ "type": "string", "pattern": pattern, "description": description })
+            }
+        }
     };
 }
 
@@ -90,6 +103,7 @@ macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(transparent)]
         pub struct $name(pub String);
 

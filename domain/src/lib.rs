@@ -2,6 +2,8 @@
 //!
 //! No clock, no randomness, no I/O, no async: time and ids arrive in the command. Every aggregate has the same skeleton:
 //! `command`, `event`, `state`, `decide`. `fulfillment` is the saga: it folds an order's whole history and says what to do next.
+#[cfg(test)]
+mod contracts;
 pub mod decider;
 pub mod event;
 pub mod fulfillment;

@@ -4,6 +4,7 @@ use std::{fmt, iter::Sum, ops};
 
 /// An amount in minor units (cents) of the currency named beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Amount(pub i64);
 
@@ -66,8 +67,11 @@ impl Sum for Amount {
 
 /// An ISO 4217 currency: its code and how many decimals its minor unit has. Whoever builds one answers for its being in the standard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Currency {
+    /// Three letters, for example `USD`.
     pub code: String,
+    /// How many decimals its minor unit has: 2 for USD, 0 for JPY.
     pub digits: u8,
 }
 

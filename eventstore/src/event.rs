@@ -28,6 +28,7 @@ pub struct RecordedEvent {
 
 /// How an event came to be. No personal data: the vault keeps that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Metadata {
     /// The command that caused it; an append whose outcome is unknown recognises itself by it.
     pub command_id: Uuid,
@@ -36,8 +37,11 @@ pub struct Metadata {
     pub causation_id: Option<Uuid>,
     /// The same for all that follows from one request: the order's id.
     pub correlation_id: Uuid,
+    /// Who did it.
     pub actor: Actor,
+    /// The way by which it came in.
     pub source: Source,
+    /// Why, in one word, for example `out_of_stock`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_code: Option<String>,
     /// When it happened in the world, by the clock of whoever reports it.
@@ -45,23 +49,29 @@ pub struct Metadata {
     /// W3C trace id, 32 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+    /// The release of Waybill that wrote it.
     pub app_version: Cow<'static, str>,
 }
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Actor {
+    /// What kind of actor.
     pub kind: ActorKind,
     /// For example the shop's id, the key's name or `fulfillment`.
     pub id: String,
     /// The id of the API key, when one was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// For whom, where someone acts for another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
 }
 
+/// What kind of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     Shop,
@@ -73,7 +83,9 @@ pub enum ActorKind {
     System,
 }
 
+/// The way by which something came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     Api,
@@ -82,3 +94,6 @@ pub enum Source {
     Webhook,
     Cli,
 }
+
+#[cfg(test)]
+mod contract;

@@ -256,4 +256,6 @@ pub(crate) fn place(record: &BorrowedMessage<'_>) -> (String, i32, i64) {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod tests;

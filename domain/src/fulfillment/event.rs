@@ -18,7 +18,9 @@ events! {
     }
 }
 
+/// The order has its saga: the process that sees it through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SagaStarted {
     /// Always `fulfillment` here.
     pub saga: String,
@@ -26,7 +28,9 @@ pub struct SagaStarted {
     pub definition_version: u32,
 }
 
+/// Whether a step is done or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     Forward,
@@ -44,9 +48,13 @@ impl Direction {
 
 /// A participant could not be reached or did not answer; the step goes on being tried under the same key. Recorded once an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepRetrying {
+    /// Which step.
     pub step: Step,
+    /// Whether it is done or undone.
     pub direction: Direction,
+    /// From 1; it rises only after a definite answer.
     pub attempt: u32,
     /// `unavailable` or `unknown_outcome`.
     pub cause: String,
@@ -56,9 +64,13 @@ pub struct StepRetrying {
 
 /// It needs a person: an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SagaPaused {
+    /// Which step it waits in.
     pub step: Step,
+    /// Whether it is done or undone.
     pub direction: Direction,
+    /// From 1; it rises only after a definite answer.
     pub attempt: u32,
     /// For example `capture_declined` or `retries_exhausted`.
     pub cause: String,
@@ -68,18 +80,26 @@ pub struct SagaPaused {
 
 /// An operator lets it try again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RetryRequested {
+    /// The vault's entry of the reason as it was typed, if one was given.
     pub note_id: Option<Uuid>,
 }
 
 /// From here on what was done is undone, in reverse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CompensationStarted {
+    /// Why.
     pub reason: CancelReason,
 }
 
+/// The saga's end: all was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SagaCompleted {}
 
+/// The saga's end: all that was done is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SagaCompensated {}

@@ -2,7 +2,9 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// A step of the fulfillment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     ReserveStock,

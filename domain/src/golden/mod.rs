@@ -33,6 +33,12 @@ fn real() -> Catalogue {
     }
 }
 
+/// The golden files of a type in a version: with every optional field, and with none if there are any.
+pub(crate) fn examples(event_type: &str, version: i16) -> Vec<serde_json::Value> {
+    let text = |ending: &str| real().text(&format!("{event_type}.v{version}{ending}.json"));
+    ["", ".min"].into_iter().filter_map(text).map(|text| serde_json::from_str(&text).unwrap()).collect()
+}
+
 golden_tests!(real);
 
 #[test]

@@ -23,14 +23,14 @@ events! {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ParcelSent {
     pub carrier: String,
     pub weight_grams: Option<i64>,
     pub tracking_number: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 struct ParcelSentV2 {
     carrier: String,
     weight_grams: Option<i64>,
@@ -44,7 +44,7 @@ impl From<ParcelSentV2> for ParcelSent {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 struct ParcelSentV1 {
     carrier: String,
     tracking: String,
@@ -57,12 +57,12 @@ impl From<ParcelSentV1> for ParcelSentV2 {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CommentMade {
     pub text_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 struct CommentMadeV2 {
     text_id: String,
     #[serde(rename = "language")]
@@ -76,7 +76,7 @@ impl From<CommentMadeV2> for CommentMade {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 struct NoteTakenV1 {
     text_id: String,
 }
@@ -87,17 +87,17 @@ impl From<NoteTakenV1> for CommentMade {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct InvoiceSent {
     pub invoice: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct InsuranceTaken {
     pub policy: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 struct SentAndBilledV1 {
     carrier: String,
     tracking: String,
@@ -126,6 +126,24 @@ fn examples() -> Catalogue {
 }
 
 golden_tests!(examples);
+
+/// What lies in the log has a schema as long as its struct is there: also what is written no more, and what isn't yet.
+#[test]
+fn every_shape_that_is_read_has_a_schema_but_a_retired_one() {
+    let schemas = ParcelEvent::schemas();
+    assert_eq!(schemas.len(), ParcelEvent::TYPES.len() + ParcelEvent::OTHERS.len());
+    for (event_type, version, schema) in schemas {
+        assert_eq!(schema.is_none(), event_type == "ParcelLookedAt", "{event_type} {version}");
+        let Some(schema) = schema else { continue };
+        for ending in ["", ".min"] {
+            let Some(golden) = examples().text(&format!("{event_type}.v{version}{ending}.json")) else { continue };
+            let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+            jsonschema::validate(schema.as_value(), &golden).unwrap_or_else(|error| panic!("{event_type}: {error}"));
+            let nothing = serde_json::json!({});
+            assert!(!jsonschema::is_valid(schema.as_value(), &nothing), "{event_type} {version} admits anything");
+        }
+    }
+}
 
 fn decode(event_type: &str, version: i16, payload: &str) -> Result<super::Decoded<ParcelEvent>, String> {
     let mut payload = serde_json::Deserializer::from_str(payload);
