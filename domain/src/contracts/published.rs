@@ -83,13 +83,17 @@ fn faults(release: &str, file: &str, published: &Value, current: Option<&Value>)
 
 #[test]
 fn every_contract_is_compatible_both_ways_with_every_one_that_was_published() {
-    let current = files(&folder());
+    let files = files(&folder());
+    // The events as the code has them; the files may be stale, which another test says.
+    let generated = super::generated();
+    let current = |file: &String| match generated.get(file) {
+        Some(schema) => Some(schema.clone()),
+        None => files.contains(file).then(|| read(&folder().join(file))),
+    };
     let published = published();
     assert!(!published.is_empty());
-    let faults = published.iter().flat_map(|(release, file, schema)| {
-        let now = current.contains(file).then(|| read(&folder().join(file)));
-        faults(release, file, schema, now.as_ref())
-    });
+    let faults =
+        published.iter().flat_map(|(release, file, schema)| faults(release, file, schema, current(file).as_ref()));
     assert_eq!(faults.collect::<Vec<_>>(), Vec::<String>::new());
 }
 

@@ -1,5 +1,6 @@
 //! The mirror on real Apache Kafka.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test panics when what it tests fails")]
+mod docs;
 mod feed;
 mod in_process;
 mod recover;
