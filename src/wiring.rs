@@ -63,7 +63,7 @@ pub async fn verify_chain(
         }
         tokio::time::sleep(CATCH_UP_PAUSE).await;
     }
-    let report = mirror::verify_chain(kafka, store, upto, progress).await?;
+    let report = mirror::verify_chain(kafka, store, mirror::Range::upto(upto), progress).await?;
     let mut faults: Vec<_> = report.broken.iter().map(|fault| format!("kafka: {fault}")).collect();
     let untold = report.faults.saturating_sub(faults.len() as u64);
     if untold > 0 {

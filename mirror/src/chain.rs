@@ -7,7 +7,7 @@
 //! A log that was restored goes on as another life of its own, after the position that it shares with the one before. What Kafka holds of the
 //! earlier life beyond that stays there; once somebody has settled it (`recover`), the new life's records follow it.
 use crate::{
-    MirrorError, Place, Routing, Start, Topic,
+    MirrorError, Place, Routing, Start, Topic, foreign,
     topics::{Lane, METADATA_TIMEOUT, Quiet},
     wire::{self, Decoded},
 };
@@ -26,7 +26,7 @@ const TAILS_TIMEOUT: Duration = Duration::from_secs(20);
 const FIRST_WINDOW: i64 = 32;
 const WINDOW_GROWTH: i64 = 32;
 
-/// The end of a partition, as a `read_committed` reader sees it.
+/// The end of a partition, as a `read_committed` reader sees it. `last` is the last record of ours: others are passed over.
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
     /// The first offset that is still there; above 0 once something was trimmed.
@@ -85,15 +85,19 @@ fn topic_tails(
                 Some(Err(KafkaError::PartitionEOF(ended))) => open.retain(|partition| *partition != ended),
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(record)) => {
-                    let decoded = wire::decode(&record).map_err(|error| {
-                        let (topic, partition, offset) = wire::place(&record);
-                        MirrorError::Record { topic, partition, offset, error }
-                    })?;
-                    let tail = &mut tails[lane(record.partition())];
+                    let lane = routing.lane_at(topic, record.partition());
+                    let tail = &mut tails[lane.0];
                     if record.offset() + 1 >= tail.high {
                         open.retain(|partition| *partition != record.partition());
                     }
-                    tail.last = Some(decoded);
+                    match wire::decode(&record) {
+                        // Places rise: what comes again after a later one is somebody else's copy.
+                        Ok(decoded) if tail.last.as_ref().is_none_or(|last| last.place() < decoded.place()) => {
+                            tail.last = Some(decoded);
+                        }
+                        Ok(_) => {}
+                        Err(error) => foreign::pass_over(routing, lane, record.offset(), &error),
+                    }
                 }
             }
         }

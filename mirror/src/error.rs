@@ -24,8 +24,6 @@ pub enum MirrorError {
     NotMirrored,
     #[error("topic {topic} could not be created: {code}")]
     TopicNotCreated { topic: String, code: RDKafkaErrorCode },
-    #[error("record {topic}/{partition}@{offset}: {error}")]
-    Record { topic: String, partition: i32, offset: i64, error: WireError },
     #[error("the event store: {0}")]
     Store(#[from] eventstore::ReadError),
     /// What is lost can't be read, or can't be written down.

@@ -3,23 +3,24 @@
 use crate::{
     KafkaConfig, MirrorError, Routing,
     error::WireError,
-    topics::{Lane, Quiet, Rebalance},
+    topics::{Lane, Quiet},
     wire::{self, Decoded},
 };
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, base_consumer::PartitionQueue},
     error::KafkaError,
 };
-use std::{
-    sync::{Arc, mpsc::Sender},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// What librdkafka fetches ahead of us, for each partition.
 const AHEAD_KBYTES: &str = "2048";
 const AHEAD_MESSAGES: &str = "2000";
+/// The same where a few records are looked at: about one batch of the producer's.
+const LITTLE_KBYTES: &str = "256";
+const LITTLE_MESSAGES: &str = "100";
+const LITTLE_BYTES: &str = "65536";
 
 /// A record as it was read. Its headers may not be ours.
 #[derive(Debug)]
@@ -51,51 +52,46 @@ impl std::fmt::Debug for Lanes {
     }
 }
 
-/// A consumer for lanes. It commits nothing and believes no committed offset.
+/// How much is fetched at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    /// All of a partition is read: well ahead of us.
+    Ahead,
+    /// A few records somewhere are looked at.
+    Little,
+}
+
+/// A consumer for lanes. It is in no group, commits nothing and believes no committed offset. The broker holds an empty fetch for `wait`.
 pub(crate) fn consumer(
     config: &KafkaConfig,
     client_id: &str,
     isolation: &str,
-    latency: Duration,
+    fetch: Fetch,
+    wait: Duration,
 ) -> Result<Arc<BaseConsumer<Quiet>>, MirrorError> {
-    let mut settings = settings(config, client_id, isolation, latency);
-    settings.set("group.id", client_id);
-    Ok(Arc::new(config.finish(settings).create_with_context(Quiet::default())?))
-}
-
-/// A feed's consumer. In a group, what the group wants is told to `rebalances`.
-pub(crate) fn feed_consumer(
-    config: &KafkaConfig,
-    group: Option<&str>,
-    latency: Duration,
-    rebalances: Sender<Rebalance>,
-) -> Result<Arc<BaseConsumer<Quiet>>, MirrorError> {
-    let mut settings = settings(config, "waybill-feed", "read_uncommitted", latency);
-    settings
-        .set("group.id", group.unwrap_or("waybill-feed"))
-        // Gives a member the same partitions of both topics, as long as they have as many.
-        .set("partition.assignment.strategy", "range")
-        .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1000");
-    let context = Quiet { rebalances: Some(rebalances) };
-    Ok(Arc::new(config.finish(settings).create_with_context(context)?))
-}
-
-fn settings(config: &KafkaConfig, client_id: &str, isolation: &str, latency: Duration) -> ClientConfig {
     let mut settings = config.client(client_id);
     settings
+        // Never joined: librdkafka wants the name of one to read at all.
+        .set("group.id", client_id)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", isolation)
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")
-        .set("fetch.wait.max.ms", latency.as_millis().to_string())
+        .set("fetch.wait.max.ms", wait.as_millis().to_string())
         .set("fetch.error.backoff.ms", "50")
-        .set("fetch.queue.backoff.ms", "5")
-        .set("queued.min.messages", AHEAD_MESSAGES)
-        .set("queued.max.messages.kbytes", AHEAD_KBYTES);
-    settings
+        .set("fetch.queue.backoff.ms", "5");
+    match fetch {
+        Fetch::Ahead => settings
+            .set("queued.min.messages", AHEAD_MESSAGES)
+            .set("queued.max.messages.kbytes", AHEAD_KBYTES),
+        Fetch::Little => settings
+            .set("queued.min.messages", LITTLE_MESSAGES)
+            .set("queued.max.messages.kbytes", LITTLE_KBYTES)
+            .set("fetch.message.max.bytes", LITTLE_BYTES),
+    };
+    Ok(Arc::new(config.finish(settings).create_with_context(Quiet)?))
 }
 
 impl Lanes {

@@ -1,18 +1,21 @@
 //! The mirror: everything that the event store has committed, in Kafka, each event once and in order by key.
 //!
-//! `relay` writes, one a log; `feed` reads for sagas and projections elsewhere; `verify` proves that both hold the same; `recover` settles
-//! a Kafka that is ahead of a restored store.
+//! `relay` writes, one a log; `feed` reads for a read side elsewhere; `verify` proves that both hold the same, and `audit` does so all the
+//! time; `recover` settles a Kafka that is ahead of a restored store.
 //! Invariants:
 //! - what is in Kafka is committed in the store; the mirror never invents, changes or skips an event;
-//! - a record's partition follows from its slot alone, so that who owns a partition owns its slots;
+//! - a record's partition follows from its slot alone, so that all that shares an id lies in one;
 //! - each record names the one before it in its partition (`waybill-prev`): nothing can be lost or doubled unseen;
+//! - a record that isn't ours stops nobody: it is passed over and told, and the chain proves that nothing of ours is left out;
 //! - what an earlier life of the log told the world and the store has lost stays there, marked as gone by the records after it.
 //!
 //! It knows no domain: of a payload it reads `location` and `sku`, to make a key. Only this crate may use rdkafka.
+pub mod audit;
 pub mod chain;
 pub mod config;
 pub mod error;
 pub mod feed;
+mod foreign;
 pub mod gone;
 pub mod in_process;
 mod lanes;
@@ -25,6 +28,7 @@ pub mod topics;
 pub mod verify;
 pub mod wire;
 
+pub use audit::{Audit, AuditHandle, AuditState, AuditStatus, Pace};
 pub use config::{KafkaConfig, Start};
 pub use error::MirrorError;
 pub use feed::KafkaFeed;
@@ -33,4 +37,4 @@ pub use in_process::InProcessKafka;
 pub use place::Place;
 pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
 pub use topics::{Routing, Topic};
-pub use verify::{ChainFault, ChainReport, FaultKind, reached, verify_chain};
+pub use verify::{ChainFault, ChainReport, FaultKind, Range, reached, verify_chain};

@@ -6,8 +6,9 @@
 use crate::{
     Gone, KafkaConfig, MirrorError, Place, Routing,
     chain::{self, Tail},
-    lanes::{self, Lanes, Next, Read},
-    seek,
+    foreign,
+    lanes::{self, Fetch, Lanes, Next},
+    seek::{self, Begin},
     topics::{self, Lane, blocking},
     wire::Decoded,
 };
@@ -57,7 +58,7 @@ pub async fn survey(config: &KafkaConfig, store: Arc<dyn EventStore>) -> Result<
     let head = store.head().await?.position;
     let (config, log, runtime) = (config.clone(), store.log(), tokio::runtime::Handle::current());
     blocking(move || {
-        let consumer = lanes::consumer(&config, "waybill-recover", "read_committed", LATENCY)?;
+        let consumer = lanes::consumer(&config, "waybill-recover", "read_committed", Fetch::Little, LATENCY)?;
         let Some(routing) = topics::find(&config, log, &consumer)? else {
             return Ok(Survey { standing: Standing::NotMirrored, lives, head, kafka: None });
         };
@@ -67,17 +68,14 @@ pub async fn survey(config: &KafkaConfig, store: Arc<dyn EventStore>) -> Result<
             return Ok(Survey { standing: Standing::Sound, lives, head, kafka });
         }
         // Within: what the store has, or is known to have lost. After one that is neither, none should be.
-        let offsets = seek::offsets_beyond(
-            &consumer,
-            &routing,
-            |_| true,
-            |_, found| Ok(found.place().is_abandoned(&lives) || is_stored(&found.event, &*store, &runtime)?),
-        )?;
+        let begins = seek::offsets_beyond(&consumer, &routing, |found| {
+            Ok(found.place().is_abandoned(&lives) || is_stored(&found.event, &*store, &runtime)?)
+        })?;
         let mut first: Option<Position> = None;
-        let mut reader = Reader::open(&config, Arc::new(routing), &offsets)?;
-        for lane in 0..offsets.len() {
-            if let Some(read) = reader.peek(Lane(lane))? {
-                let position = decoded(read)?.event.position;
+        let mut reader = Reader::open(&config, Arc::new(routing), &begins)?;
+        for lane in 0..begins.len() {
+            if let Some(found) = reader.peek(Lane(lane))? {
+                let position = found.event.position;
                 first = Some(first.map_or(position, |first| first.min(position)));
             }
         }
@@ -132,27 +130,27 @@ pub async fn read_lost(
 ) -> Result<Vec<Gone>, MirrorError> {
     let (config, lives) = (config.clone(), lives.clone());
     blocking(move || {
-        let consumer = lanes::consumer(&config, "waybill-recover", "read_committed", LATENCY)?;
+        let consumer = lanes::consumer(&config, "waybill-recover", "read_committed", Fetch::Little, LATENCY)?;
         let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(Vec::new()) };
         let is_lost =
             |place: Place| place.is_abandoned(&lives) && !lives.has_settled(place.incarnation, place.position);
-        let offsets = seek::offsets_beyond(&consumer, &routing, |_| true, |_, found| Ok(!is_lost(found.place())))?;
-        let lanes = offsets.len();
-        let mut reader = Reader::open(&config, Arc::new(routing), &offsets)?;
+        let begins = seek::offsets_beyond(&consumer, &routing, |found| Ok(!is_lost(found.place())))?;
+        let lanes = begins.len();
+        let mut reader = Reader::open(&config, Arc::new(routing), &begins)?;
         let mut gone = Vec::new();
         loop {
             let mut next: Option<(Place, Lane)> = None;
             for lane in (0..lanes).map(Lane) {
-                if let Some(read) = reader.peek(lane)? {
-                    let place = decoded(read)?.place();
+                if let Some(found) = reader.peek(lane)? {
+                    let place = found.place();
                     next = Some(next.map_or((place, lane), |next| next.min((place, lane))));
                 }
             }
             let Some((place, lane)) = next else { return Ok(gone) };
-            if let Some(read) = reader.heads[lane.0].take()
+            if let Some(found) = reader.heads[lane.0].take()
                 && is_lost(place)
             {
-                let event = &decoded(&read)?.event;
+                let event = &found.event;
                 each(event).map_err(|error| MirrorError::Report(error.to_string()))?;
                 Gone::add(&mut gone, event);
             }
@@ -161,31 +159,35 @@ pub async fn read_lost(
     .await
 }
 
-/// Reads the partitions from offsets to their ends.
+/// Reads the partitions from offsets to their ends. What isn't ours is passed over.
 struct Reader {
     lanes: Lanes,
-    heads: Vec<Option<Box<Read>>>,
+    routing: Arc<Routing>,
+    heads: Vec<Option<Decoded>>,
     ended: Vec<bool>,
 }
 
 impl Reader {
-    fn open(config: &KafkaConfig, routing: Arc<Routing>, offsets: &[i64]) -> Result<Reader, MirrorError> {
+    fn open(config: &KafkaConfig, routing: Arc<Routing>, begins: &[Begin]) -> Result<Reader, MirrorError> {
         // Apart from the one that has sought: its partitions were assigned otherwise.
-        let consumer = lanes::consumer(config, "waybill-recover-reader", "read_committed", LATENCY)?;
+        let consumer = lanes::consumer(config, "waybill-recover-reader", "read_committed", Fetch::Ahead, LATENCY)?;
         let marks = chain::watermarks(&consumer, &routing)?;
-        let is_open = |lane: &Lane| offsets[lane.0] < marks[lane.0].1;
-        let ended = (0..offsets.len()).map(|lane| !is_open(&Lane(lane))).collect();
-        let from: Vec<_> = (0..offsets.len()).map(Lane).filter(is_open).map(|lane| (lane, offsets[lane.0])).collect();
-        let heads = offsets.iter().map(|_| None).collect();
-        Ok(Reader { lanes: Lanes::open(consumer, routing, &from)?, heads, ended })
+        let is_open = |lane: &Lane| begins[lane.0].offset < marks[lane.0].1;
+        let ended = (0..begins.len()).map(|lane| !is_open(&Lane(lane))).collect();
+        let from: Vec<_> = (0..begins.len()).map(Lane).filter(is_open).map(|l| (l, begins[l.0].offset)).collect();
+        let heads = begins.iter().map(|_| None).collect();
+        Ok(Reader { lanes: Lanes::open(consumer, routing.clone(), &from)?, routing, heads, ended })
     }
 
     /// The lane's next record; `None`: it has ended.
-    fn peek(&mut self, lane: Lane) -> Result<Option<&Read>, MirrorError> {
+    fn peek(&mut self, lane: Lane) -> Result<Option<&Decoded>, MirrorError> {
         let deadline = Instant::now() + SILENCE;
         while self.heads[lane.0].is_none() && !self.ended[lane.0] {
             match self.lanes.next(lane, SLICE)? {
-                Next::Record(read) => self.heads[lane.0] = Some(read),
+                Next::Record(read) => match read.decoded {
+                    Ok(found) => self.heads[lane.0] = Some(found),
+                    Err(error) => foreign::pass_over(&self.routing, lane, read.offset, &error),
+                },
                 Next::End => self.ended[lane.0] = true,
                 Next::Nothing if Instant::now() > deadline => {
                     return Err(MirrorError::Silent { doing: "a partition is read", seconds: SILENCE.as_secs() });
@@ -193,10 +195,6 @@ impl Reader {
                 Next::Nothing => self.lanes.serve()?,
             }
         }
-        Ok(self.heads[lane.0].as_deref())
+        Ok(self.heads[lane.0].as_ref())
     }
-}
-
-fn decoded(read: &Read) -> Result<&Decoded, MirrorError> {
-    read.decoded.as_ref().map_err(|error| MirrorError::Report(format!("a record at offset {}: {error}", read.offset)))
 }

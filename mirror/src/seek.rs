@@ -1,8 +1,11 @@
 //! Where in a partition the records after a place begin. Committed offsets aren't asked: places rise with offsets, so a
 //! binary search finds it, all partitions of a topic at a time. Blocks.
+//!
+//! A record bears witness of where it lies only if the one after it names it: one that was doubled, moved or given up, or isn't ours,
+//! leads nobody astray.
 use crate::{
-    MirrorError, Place, Routing, Topic, chain,
-    topics::{Lane, Quiet},
+    MirrorError, Place, Routing, Topic, chain, foreign,
+    topics::Quiet,
     wire::{self, Decoded},
 };
 use rdkafka::{
@@ -16,100 +19,122 @@ use std::{
 };
 
 const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
+const SLICE: Duration = Duration::from_millis(100);
 
-/// What is known of a partition: before `low` all is within, at `high` and beyond nothing is.
-struct Range {
-    low: i64,
-    high: i64,
+/// Where a lane is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub(crate) offset: i64,
+    /// The record before it; `None`: none is there.
+    pub(crate) before: Option<Place>,
 }
 
-/// For each lane, in order: the offset to read from, to get every record after its place (and no more than a few before).
+/// What is known of a partition: before `low` all is within, at `high` and beyond nothing is.
+struct Search {
+    low: i64,
+    high: i64,
+    before: Option<Place>,
+}
+
+/// One look into the middle of a partition.
+struct Look {
+    middle: i64,
+    /// Read, and a witness if the next one names it.
+    witness: Option<(i64, Decoded)>,
+}
+
+/// For each lane, in order: where its records after this place begin.
 pub(crate) fn offsets_after(
     consumer: &BaseConsumer<Quiet>,
     routing: &Routing,
-    after: &[Place],
-) -> Result<Vec<i64>, MirrorError> {
-    offsets_beyond(
-        consumer,
-        routing,
-        |lane| after[lane.0] > Place::START,
-        |lane, found| Ok(found.place() <= after[lane.0]),
-    )
+    after: Place,
+) -> Result<Vec<Begin>, MirrorError> {
+    if after == Place::START {
+        let marks = chain::watermarks(consumer, routing)?;
+        return Ok(marks.into_iter().map(|(low, _)| Begin { offset: low, before: None }).collect());
+    }
+    offsets_beyond(consumer, routing, |found| Ok(found.place() <= after))
 }
 
-/// For each lane, in order: the offset from which on no record is `within`, which none must be after one that isn't. Lanes that aren't
-/// `searched` are answered with their beginning.
+/// For each lane, in order: from where on no record is `within`, which none must be after one that isn't.
 pub(crate) fn offsets_beyond(
     consumer: &BaseConsumer<Quiet>,
     routing: &Routing,
-    searched: impl Fn(Lane) -> bool,
-    mut within: impl FnMut(Lane, &Decoded) -> Result<bool, MirrorError>,
-) -> Result<Vec<i64>, MirrorError> {
-    let marks = chain::watermarks(consumer, routing)?;
-    let mut offsets: Vec<i64> = marks.iter().map(|(low, _)| *low).collect();
+    mut within: impl FnMut(&Decoded) -> Result<bool, MirrorError>,
+) -> Result<Vec<Begin>, MirrorError> {
+    let mut searches: Vec<Search> = chain::watermarks(consumer, routing)?
+        .into_iter()
+        .map(|(low, high)| Search { low, high, before: None })
+        .collect();
     for topic in Topic::ALL {
-        let mut ranges: HashMap<i32, Range> = (0..routing.partitions(topic))
-            .map(|partition| (partition, routing.lane_at(topic, partition)))
-            .filter(|(_, lane)| searched(*lane))
-            .map(|(partition, Lane(lane))| (partition, Range { low: marks[lane].0, high: marks[lane].1 }))
-            .collect();
-        while ranges.values().any(|range| range.low < range.high) {
-            round(consumer, routing, topic, &mut within, &mut ranges)?;
-        }
-        for (partition, range) in ranges {
-            offsets[routing.lane_at(topic, partition).0] = range.low;
-        }
+        while round(consumer, routing, topic, &mut within, &mut searches)? {}
     }
-    Ok(offsets)
+    Ok(searches.into_iter().map(|search| Begin { offset: search.low, before: search.before }).collect())
 }
 
-/// Reads one record in the middle of each range.
+/// Looks once into the middle of each of the topic's partitions that is not known yet; false: all are.
 fn round(
     consumer: &BaseConsumer<Quiet>,
     routing: &Routing,
     topic: Topic,
-    within: &mut impl FnMut(Lane, &Decoded) -> Result<bool, MirrorError>,
-    ranges: &mut HashMap<i32, Range>,
-) -> Result<(), MirrorError> {
+    within: &mut impl FnMut(&Decoded) -> Result<bool, MirrorError>,
+    searches: &mut [Search],
+) -> Result<bool, MirrorError> {
     let mut assignment = TopicPartitionList::new();
-    let mut asked: HashMap<i32, i64> = HashMap::new();
-    for (partition, range) in ranges.iter().filter(|(_, range)| range.low < range.high) {
-        let middle = range.low + (range.high - range.low) / 2;
-        asked.insert(*partition, middle);
-        assignment.add_partition_offset(routing.name(topic), *partition, Offset::Offset(middle))?;
+    let mut looks: HashMap<i32, Look> = HashMap::new();
+    for partition in 0..routing.partitions(topic) {
+        let search = &searches[routing.lane_at(topic, partition).0];
+        if search.low < search.high {
+            let middle = search.low + (search.high - search.low) / 2;
+            looks.insert(partition, Look { middle, witness: None });
+            assignment.add_partition_offset(routing.name(topic), partition, Offset::Offset(middle))?;
+        }
+    }
+    if looks.is_empty() {
+        return Ok(false);
     }
     consumer.assign(&assignment)?;
     let deadline = Instant::now() + ROUND_TIMEOUT;
-    while !asked.is_empty() {
+    while !looks.is_empty() {
         if Instant::now() > deadline {
             return Err(MirrorError::Silent { doing: "a position is looked for", seconds: ROUND_TIMEOUT.as_secs() });
         }
-        match consumer.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                // Nothing but markers from there on.
-                if let (Some(middle), Some(range)) = (asked.remove(&partition), ranges.get_mut(&partition)) {
-                    range.high = middle;
-                }
-            }
+        let (partition, next) = match consumer.poll(SLICE) {
+            None => continue,
+            Some(Err(KafkaError::PartitionEOF(partition))) => (partition, None),
             Some(Err(error)) => return Err(error.into()),
             Some(Ok(record)) => {
-                let partition = record.partition();
-                let (Some(middle), Some(range)) = (asked.remove(&partition), ranges.get_mut(&partition)) else {
-                    continue;
-                };
-                let decoded = wire::decode(&record).map_err(|error| {
-                    let (topic, partition, offset) = wire::place(&record);
-                    MirrorError::Record { topic, partition, offset, error }
-                })?;
-                if within(routing.lane_at(topic, partition), &decoded)? {
-                    range.low = record.offset() + 1;
-                } else {
-                    range.high = middle;
+                let (partition, offset) = (record.partition(), record.offset());
+                match wire::decode(&record) {
+                    Ok(decoded) => (partition, Some((offset, decoded))),
+                    Err(error) => {
+                        foreign::pass_over(routing, routing.lane_at(topic, partition), offset, &error);
+                        continue;
+                    }
                 }
             }
+        };
+        let Some(look) = looks.get_mut(&partition) else { continue };
+        let is_borne_out = match (&look.witness, &next) {
+            (Some((_, witness)), Some((_, next))) => next.prev == witness.place(),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if !is_borne_out {
+            look.witness = next;
+            continue;
         }
+        let search = &mut searches[routing.lane_at(topic, partition).0];
+        match &look.witness {
+            Some((offset, witness)) if within(witness)? => {
+                search.low = offset + 1;
+                search.before = Some(witness.place());
+            }
+            // Or there is nothing but markers from there on.
+            _ => search.high = look.middle,
+        }
+        looks.remove(&partition);
     }
     consumer.unassign()?;
-    Ok(())
+    Ok(true)
 }

@@ -6,10 +6,9 @@ use rdkafka::{
     client::{ClientContext, DefaultClientContext},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
 };
 use serde::Deserialize;
-use std::{borrow::Cow, sync::mpsc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 /// How long a request to the cluster's controller may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,6 +89,14 @@ impl Routing {
 
     pub fn lane_count(&self) -> usize {
         self.partitions.iter().sum::<i32>() as usize
+    }
+
+    /// Topic and partition of a lane.
+    pub fn place_of(&self, lane: Lane) -> (Topic, i32) {
+        match i32::try_from(lane.0).unwrap_or(i32::MAX) {
+            number if number < self.partitions[0] => (Topic::Order, number),
+            number => (Topic::Stock, number - self.partitions[0]),
+        }
     }
 
     /// The lane that a record was read from; `None`: not one of ours.
@@ -236,20 +243,9 @@ pub(crate) fn drop_blocking<T: Send + 'static>(client: T) {
     tokio::task::spawn_blocking(move || drop(client));
 }
 
-/// Passes librdkafka's own lines on at debug: what matters comes back as errors. In a group, leaves what to do with an
-/// assignment to whoever listens.
+/// Passes librdkafka's own lines on at debug: what matters comes back as errors.
 #[derive(Debug, Default)]
-pub(crate) struct Quiet {
-    pub(crate) rebalances: Option<mpsc::Sender<Rebalance>>,
-}
-
-/// What the group wants of a member. It is done once `assign` or `unassign` is called.
-#[derive(Debug)]
-pub(crate) enum Rebalance {
-    /// Partitions by number: of each topic the same.
-    Assigned(Vec<i32>),
-    Revoked,
-}
+pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
@@ -261,23 +257,4 @@ impl ClientContext for Quiet {
     }
 }
 
-impl ConsumerContext for Quiet {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        error: RDKafkaRespErr,
-        partitions: &mut rdkafka::TopicPartitionList,
-    ) {
-        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let numbers: std::collections::BTreeSet<i32> =
-            partitions.elements().iter().map(|place| place.partition()).collect();
-        let told = self.rebalances.as_ref().is_some_and(|told| {
-            let what = if assigned { Rebalance::Assigned(numbers.into_iter().collect()) } else { Rebalance::Revoked };
-            told.send(what).is_ok()
-        });
-        if !told {
-            // Nobody listens any more: the consumer is being closed.
-            let _ = consumer.unassign();
-        }
-    }
-}
+impl ConsumerContext for Quiet {}

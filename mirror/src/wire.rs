@@ -7,7 +7,7 @@
 use crate::{Place, error::WireError};
 use chrono::{DateTime, SecondsFormat, Utc};
 use eventstore::{Incarnation, Lives, Log, Metadata, Position, RecordedEvent, StreamId, Version};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt::Write as _, str::FromStr};
 use uuid::Uuid;
@@ -248,11 +248,6 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, WireError> {
     DateTime::parse_from_rfc3339(text)
         .map(|at| at.with_timezone(&Utc))
         .map_err(|error| WireError::Malformed { name: CE_TIME, why: error.to_string() })
-}
-
-/// Where a record lies, for messages.
-pub(crate) fn place(record: &BorrowedMessage<'_>) -> (String, i32, i64) {
-    (record.topic().to_owned(), record.partition(), record.offset())
 }
 
 #[cfg(test)]

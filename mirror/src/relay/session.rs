@@ -3,7 +3,7 @@ use super::producer::{Outgoing, TransactionalProducer};
 use crate::{
     KafkaConfig, MirrorError, Place, Routing, Topic,
     chain::{self, Halt, Resume, Tail},
-    lanes,
+    lanes::{self, Fetch},
     topics::{self, Quiet, blocking},
 };
 use eventstore::{EventStore, Lives, Position, RecordedEvent};
@@ -37,7 +37,7 @@ impl<E: Into<MirrorError>> From<E> for NoSession {
 
 /// A consumer that looks at the ends of partitions.
 pub(super) fn watcher(config: &KafkaConfig, client_id: &str) -> Result<Arc<BaseConsumer<Quiet>>, MirrorError> {
-    lanes::consumer(config, client_id, "read_committed", Duration::from_millis(10))
+    lanes::consumer(config, client_id, "read_committed", Fetch::Little, Duration::from_millis(10))
 }
 
 impl Session {

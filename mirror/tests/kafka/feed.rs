@@ -2,7 +2,7 @@
 use crate::support::{Shop, caught_up, config, server};
 use eventstore::{EventFeed, Incarnation, MemoryEventStore, Position};
 use mirror::{KafkaConfig, KafkaFeed, Place, Relay, RelayConfig};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 fn at(incarnation: i32, position: i64) -> Place {
@@ -62,41 +62,6 @@ async fn a_feed_goes_on_while_relays_are_dropped_and_the_topics_made_anew() {
     assert!(events.iter().zip(1..).all(|(event, position)| event.position == Position(position)));
     stop.cancel();
     last.join().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_members_of_a_group_share_the_partitions_and_miss_nothing_when_one_goes() {
-    let Some(brokers) = server::shared() else { return };
-    let kafka = config(brokers);
-    let mut shop = Shop::new(100);
-    let stop = CancellationToken::new();
-    let relay = relay(&shop, &kafka, &stop);
-    shop.trade(300).await;
-    caught_up(&relay, shop.head().await).await;
-    let member = || KafkaFeed::owned(kafka.clone(), shop.store().log(), kafka.topic_prefix.clone(), Place::START);
-    let (mut one, mut two) = (member(), member());
-    let mut seen: BTreeSet<i64> = BTreeSet::new();
-    let (ones, twos) = (one.partitions(), two.partitions());
-    let shared = || ones.borrow().len() == 2 && twos.borrow().len() == 2;
-    while seen.len() < shop.head().await as usize || !shared() {
-        let next = tokio::time::timeout(Duration::from_secs(30), async {
-            tokio::select! {
-                next = one.next(100) => next,
-                next = two.next(100) => next,
-                () = tokio::time::sleep(Duration::from_millis(200)) => Ok(Vec::new()),
-            }
-        });
-        seen.extend(next.await.unwrap().unwrap().iter().map(|event| event.position.0));
-    }
-    drop(two);
-    shop.trade(100).await;
-    while seen.len() < shop.head().await as usize {
-        let next = tokio::time::timeout(Duration::from_secs(30), one.next(100)).await.expect("no event came");
-        seen.extend(next.unwrap().iter().map(|event| event.position.0));
-    }
-    assert_eq!(ones.borrow().len(), 4);
-    stop.cancel();
-    relay.join().await;
 }
 
 mod contract {

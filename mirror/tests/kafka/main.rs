@@ -5,6 +5,5 @@ mod feed;
 mod in_process;
 mod recover;
 mod relay;
-mod speed;
 mod support;
 mod verify;

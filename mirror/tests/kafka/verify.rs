@@ -1,7 +1,7 @@
 //! `verify_chain` finds what was done to the topics.
 use crate::support::{PARTITIONS, Seen, Shop, caught_up, config, read_all, server, topics};
 use eventstore::Position;
-use mirror::{ChainReport, FaultKind, KafkaConfig, Relay, RelayConfig, verify_chain};
+use mirror::{ChainReport, FaultKind, KafkaConfig, Range, Relay, RelayConfig, verify_chain};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -29,7 +29,7 @@ pub(crate) async fn mirrored(kafka: &KafkaConfig) -> Shop {
 
 pub(crate) async fn verify(kafka: &KafkaConfig, shop: &Shop) -> ChainReport {
     let head = Position(shop.head().await);
-    verify_chain(kafka, shop.store.as_ref(), head, &|_| {}).await.unwrap()
+    verify_chain(kafka, shop.store.as_ref(), Range::upto(head), &|_| {}).await.unwrap()
 }
 
 /// Makes topics like those of `kafka`, with what `change` makes of their records.

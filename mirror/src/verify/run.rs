@@ -1,148 +1,32 @@
-//! The proof that Kafka holds what the store holds: each event once, in its partition, in order, unaltered.
-//!
-//! Both are read side by side in position order, so memory is bounded whatever the length of the log. Records after `upto` are
-//! not looked at: the relay may be at work. What an earlier life of the log wrote and the store has lost is no fault: it is told apart.
+//! One run over a range: the store's events against the records of their lanes.
+use super::{ChainFault, ChainReport, FETCH_WAIT, FaultKind, Range, SHORT};
 use crate::{
     Gone, KafkaConfig, MirrorError, Place, Routing, Start, chain,
-    lanes::{self, Lanes, Next, Read},
-    topics::{self, Lane, Quiet, Topic, blocking},
+    lanes::{self, Fetch, Lanes, Next, Read},
+    seek::{self, Begin},
+    topics::{self, Lane},
     wire::Decoded,
 };
-use eventstore::{EventStore, Lives, Position, RecordedEvent};
-use rdkafka::consumer::BaseConsumer;
+use eventstore::{Lives, Log, Position, RecordedEvent};
 use std::{
     collections::BTreeSet,
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Events of the store that are compared at a time.
-const BATCH: usize = 2_000;
 /// Faults that are told one by one; the rest are only counted.
 const MAX_FAULTS: usize = 1_000;
 /// Kafka may be silent for this long.
 const SILENCE: Duration = Duration::from_secs(30);
 const SLICE: Duration = Duration::from_millis(50);
 
-/// What was compared, and what was found wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChainReport {
-    /// The first position that was compared; above 1 on a broker that began at the head.
-    pub from: Position,
-    pub upto: Position,
-    /// Records that were read.
-    pub records: u64,
-    /// Events of the store that lie before the first record which a partition still holds. Not a fault: trimmed by retention.
-    pub trimmed: u64,
-    /// How many faults there are of every kind.
-    pub faults: u64,
-    /// The first of them.
-    pub broken: Vec<ChainFault>,
-    /// What the store has lost by being restored, by the life that wrote it.
-    pub gone: Vec<Gone>,
-}
-
-impl ChainReport {
-    pub fn is_whole(&self) -> bool {
-        self.faults == 0
-    }
-
-    pub fn count(&self, kind: FaultKind) -> usize {
-        self.broken.iter().filter(|fault| fault.kind == kind).count()
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainFault {
-    pub kind: FaultKind,
-    pub topic: String,
-    pub partition: i32,
-    /// `None` for what isn't there.
-    pub offset: Option<i64>,
-    pub position: Position,
-    pub detail: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FaultKind {
-    /// The store has it, Kafka doesn't.
-    Missing,
-    /// Kafka has it a second time.
-    Doubled,
-    /// Kafka has it after a later one.
-    Reordered,
-    /// It isn't what the store has.
-    Altered,
-    /// It lies in a partition where it doesn't belong.
-    Misplaced,
-    /// It names another record as the one before it than the one that is.
-    ChainBroken,
-    /// It isn't a record of ours, or its headers can't be read.
-    Unreadable,
-    /// The store doesn't have it.
-    Unknown,
-}
-
-impl fmt::Display for ChainFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            FaultKind::Missing => "is missing",
-            FaultKind::Doubled => "is there twice",
-            FaultKind::Reordered => "comes too late",
-            FaultKind::Altered => "is altered",
-            FaultKind::Misplaced => "is in the wrong partition",
-            FaultKind::ChainBroken => "doesn't follow the record before it",
-            FaultKind::Unreadable => "can't be read",
-            FaultKind::Unknown => "is not in the store",
-        };
-        write!(f, "{}/{}", self.topic, self.partition)?;
-        if let Some(offset) = self.offset {
-            write!(f, "@{offset}")?;
-        }
-        write!(f, ": position {} {what}", self.position)?;
-        if self.detail.is_empty() { Ok(()) } else { write!(f, " ({})", self.detail) }
-    }
-}
-
-/// The position up to which the relay has come: the latest that Kafka holds and the store still has.
-pub async fn reached(config: &KafkaConfig, store: &dyn EventStore) -> Result<Position, MirrorError> {
-    let consumer = lanes::consumer(config, "waybill-verify", "read_committed", Duration::from_millis(20))?;
-    let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
-    blocking(move || {
-        let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(Position::ZERO) };
-        let tails = chain::tails(&consumer, &routing)?;
-        Ok(chain::latest(&tails, &lives).map_or_else(|| chain::reached(&tails, &lives), |last| last.event.position))
-    })
-    .await
-}
-
-/// Compares Kafka with the store for every event up to `upto`. `progress` is told the position reached, now and then.
-pub async fn verify_chain(
-    config: &KafkaConfig,
-    store: &dyn EventStore,
-    upto: Position,
-    progress: &(dyn Fn(Position) + Send + Sync),
-) -> Result<ChainReport, MirrorError> {
-    let mut run = Run::open(config, store, upto).await?;
-    let mut after = Position(run.report.from.0 - 1);
-    while after < upto {
-        let limit = usize::try_from(upto.0 - after.0).unwrap_or(BATCH).min(BATCH);
-        let batch = store.read_log(after, limit).await?;
-        let Some(last) = batch.last() else { break };
-        after = last.position;
-        run = blocking(move || run.compare(batch)).await?;
-        progress(after);
-    }
-    run = blocking(move || run.drain()).await?;
-    Ok(run.report)
-}
-
-struct Run {
+pub(super) struct Run {
     routing: Arc<Routing>,
     lanes: Lanes,
     states: Vec<LaneState>,
     lives: Lives,
+    /// Where the range begins.
+    after: Place,
     upto: Position,
     report: ChainReport,
     /// Events that were missed where they belong; they may come later. As many as are told one by one.
@@ -155,7 +39,7 @@ struct LaneState {
     ended: bool,
     /// Whether its beginning was cut off.
     trimmed: bool,
-    /// Whether any record of it was compared.
+    /// Whether any record of it was compared, or lies before the range.
     begun: bool,
     /// The record before.
     last: Place,
@@ -164,62 +48,80 @@ struct LaneState {
 }
 
 impl Run {
-    async fn open(config: &KafkaConfig, store: &dyn EventStore, upto: Position) -> Result<Run, MirrorError> {
-        let consumer = lanes::consumer(config, "waybill-verify", "read_committed", Duration::from_millis(20))?;
-        let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
-        blocking(move || {
-            let routing = topics::find(&config, log, &consumer)?.ok_or(MirrorError::NotMirrored)?;
-            let mut run = Run::start(Arc::new(routing), consumer, lives, upto)?;
-            if config.start == Start::AtHead {
-                run.begin_at_first()?;
-            }
-            Ok(run)
-        })
-        .await
+    pub(super) fn open(config: &KafkaConfig, log: Log, lives: Lives, range: Range) -> Result<Run, MirrorError> {
+        let finder = lanes::consumer(config, "waybill-verify", "read_committed", Fetch::Little, FETCH_WAIT)?;
+        let routing = Arc::new(topics::find(config, log, &finder)?.ok_or(MirrorError::NotMirrored)?);
+        let run = |after: Place| {
+            let begins = seek::offsets_after(&finder, &routing, after)?;
+            Run::start(config, routing.clone(), &begins, lives.clone(), after, range.upto)
+        };
+        let after = match range.after {
+            Position::ZERO => Place::START,
+            position => Place { incarnation: lives.of(position), position },
+        };
+        if config.start == Start::Beginning {
+            return run(after);
+        }
+        // On a broker that began at the head, what came before its first record was never there.
+        let mut whole = run(Place::START)?;
+        let first = whole.first()?.unwrap_or(Position(range.upto.0 + 1));
+        if first > range.after {
+            whole.report.from = first;
+            return Ok(whole);
+        }
+        drop(whole);
+        run(after)
     }
 
     fn start(
+        config: &KafkaConfig,
         routing: Arc<Routing>,
-        consumer: Arc<BaseConsumer<Quiet>>,
+        begins: &[Begin],
         lives: Lives,
+        after: Place,
         upto: Position,
     ) -> Result<Run, MirrorError> {
+        let fetch = if upto.0 - after.position.0 > SHORT { Fetch::Ahead } else { Fetch::Little };
+        // Apart from the one that has sought: its partitions were assigned otherwise.
+        let consumer = lanes::consumer(config, "waybill-verify", "read_committed", fetch, FETCH_WAIT)?;
         let marks = chain::watermarks(&consumer, &routing)?;
-        let states = marks
-            .iter()
-            .map(|(low, high)| LaneState {
-                head: None,
-                ended: high <= low,
-                trimmed: *low > 0,
-                begun: false,
-                last: Place::START,
-                highest: Place::START,
-            })
-            .collect();
-        let from: Vec<(Lane, i64)> = routing
-            .lanes()
-            .filter(|(lane, ..)| marks[lane.0].1 > marks[lane.0].0)
-            .map(|(lane, ..)| (lane, marks[lane.0].0))
+        let state = |(begin, (low, high)): (&Begin, &(i64, i64))| LaneState {
+            head: None,
+            ended: begin.offset.max(*low) >= *high,
+            trimmed: *low > 0,
+            begun: begin.before.is_some(),
+            last: begin.before.unwrap_or(Place::START),
+            highest: after,
+        };
+        let states: Vec<LaneState> = begins.iter().zip(&marks).map(state).collect();
+        let from: Vec<(Lane, i64)> = (0..states.len())
+            .filter(|lane| !states[*lane].ended)
+            .map(|lane| (Lane(lane), begins[lane].offset.max(marks[lane].0)))
             .collect();
         let lanes = Lanes::open(consumer, routing.clone(), &from)?;
-        let report = ChainReport { from: Position(1), upto, ..ChainReport::default() };
-        Ok(Run { routing, lanes, states, lives, upto, report, missing: BTreeSet::new() })
+        let from = Position(after.position.0 + 1);
+        let report = ChainReport { from, upto, ..ChainReport::default() };
+        Ok(Run { routing, lanes, states, lives, after, upto, report, missing: BTreeSet::new() })
     }
 
-    /// On a broker that began at the head, what came before its first record was never there.
-    fn begin_at_first(&mut self) -> Result<(), MirrorError> {
-        let mut first = None;
+    /// After this the store is to be read.
+    pub(super) fn after(&self) -> Position {
+        Position(self.report.from.0 - 1)
+    }
+
+    /// The first position that any lane holds.
+    fn first(&mut self) -> Result<Option<Position>, MirrorError> {
+        let mut first: Option<Position> = None;
         for lane in 0..self.states.len() {
             if let Some(position) = self.peek(lane)?.and_then(place_of).map(|place| place.position) {
-                first = Some(first.map_or(position, |first: Position| first.min(position)));
+                first = Some(first.map_or(position, |first| first.min(position)));
             }
         }
-        self.report.from = first.unwrap_or(Position(self.upto.0 + 1));
-        Ok(())
+        Ok(first)
     }
 
     /// Compares events that follow one another with the records of their lanes.
-    fn compare(mut self, batch: Vec<RecordedEvent>) -> Result<Self, MirrorError> {
+    pub(super) fn compare(mut self, batch: Vec<RecordedEvent>) -> Result<Self, MirrorError> {
         self.lanes.serve()?;
         for event in &batch {
             let lane = self.routing.lane(event).0;
@@ -245,7 +147,7 @@ impl Run {
     }
 
     /// What is left up to `upto` should not be there.
-    fn drain(mut self) -> Result<Self, MirrorError> {
+    pub(super) fn drain(mut self) -> Result<ChainReport, MirrorError> {
         for lane in 0..self.states.len() {
             while let Some(read) = self.peek(lane)? {
                 // Once records are beyond, no earlier one should follow; those that do are found when they are reached.
@@ -256,7 +158,7 @@ impl Run {
                 self.take(lane, None);
             }
         }
-        Ok(self)
+        Ok(self.report)
     }
 
     /// The lane's next record; `None`: it has ended.
@@ -317,6 +219,9 @@ impl Run {
                     self.report.broken.retain(|fault| fault.kind != FaultKind::Missing || fault.position != position);
                     self.report.faults -= 1;
                     FaultKind::Reordered
+                } else if place <= self.after {
+                    // What it follows lies in the range: it comes too late, or again.
+                    FaultKind::Reordered
                 } else if place <= highest {
                     FaultKind::Doubled
                 } else {
@@ -343,8 +248,7 @@ impl Run {
         if self.report.broken.len() >= MAX_FAULTS {
             return;
         }
-        let (topic, partition) =
-            self.routing.lanes().nth(lane).map_or((Topic::Order, 0), |(_, topic, partition)| (topic, partition));
+        let (topic, partition) = self.routing.place_of(Lane(lane));
         let topic = self.routing.name(topic).to_owned();
         self.report.broken.push(ChainFault { kind, topic, partition, offset, position, detail });
     }

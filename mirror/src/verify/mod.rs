@@ -1,0 +1,87 @@
+//! The proof that Kafka holds what the store holds: each event once, in its partition, in order, unaltered.
+//!
+//! Both are read side by side in position order, so memory is bounded whatever the length of the log. Any range of positions can be
+//! looked at, at the cost of that range: where it begins in each partition is sought, and the record before it is read, so that the chain
+//! into it is proved, too. Records after a range are not looked at: the relay may be at work. What an earlier life of the log wrote and the
+//! store has lost is no fault: it is told apart.
+//!
+//! At the edge of a range a fault can be told as another kind than by a run from the beginning (what comes too late is missing in the one
+//! range and stray in the next), but none is passed over.
+mod report;
+mod run;
+
+pub use report::{ChainFault, ChainReport, FaultKind};
+
+use crate::{
+    KafkaConfig, MirrorError, Topic, chain,
+    lanes::{self, Fetch},
+    topics::{self, blocking},
+    wire::Decoded,
+};
+use eventstore::{EventStore, Position};
+use run::Run;
+use std::time::Duration;
+
+/// Events of the store that are compared at a time.
+const BATCH: usize = 2_000;
+/// Of a range up to this long, partitions aren't read ahead.
+const SHORT: i64 = 20_000;
+const FETCH_WAIT: Duration = Duration::from_millis(20);
+
+/// The positions after `after`, up to and with `upto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub after: Position,
+    pub upto: Position,
+}
+
+impl Range {
+    /// From the beginning of the log.
+    pub fn upto(upto: Position) -> Range {
+        Range { after: Position::ZERO, upto }
+    }
+}
+
+/// The position up to which the relay has come: the latest that Kafka holds and the store still has. While a topic is filled again, no
+/// further than that one has come.
+pub async fn reached(config: &KafkaConfig, store: &dyn EventStore) -> Result<Position, MirrorError> {
+    let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
+    blocking(move || {
+        let consumer = lanes::consumer(&config, "waybill-verify", "read_committed", Fetch::Little, FETCH_WAIT)?;
+        let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(Position::ZERO) };
+        let tails = chain::tails(&consumer, &routing)?;
+        let whole = chain::latest(&tails, &lives).map(|last| last.event.position);
+        let whole = whole.unwrap_or_else(|| chain::reached(&tails, &lives));
+        let filling = Topic::ALL.into_iter().filter_map(|topic| {
+            let lanes = routing.lanes().filter(|(_, of, _)| *of == topic);
+            let lasts = lanes.filter_map(|(lane, ..)| tails[lane.0].last.as_ref());
+            lasts.max_by_key(|last| last.place()).filter(|last| is_filling(last)).map(|last| last.event.position)
+        });
+        Ok(filling.chain([whole]).min().unwrap_or(whole))
+    })
+    .await
+}
+
+fn is_filling(last: &Decoded) -> bool {
+    last.refill.is_some_and(|until| until > last.event.position)
+}
+
+/// Compares Kafka with the store for every event of a range. `progress` is told the position reached, now and then.
+pub async fn verify_chain(
+    config: &KafkaConfig,
+    store: &dyn EventStore,
+    range: Range,
+    progress: &(dyn Fn(Position) + Send + Sync),
+) -> Result<ChainReport, MirrorError> {
+    let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
+    let mut run = blocking(move || Run::open(&config, log, lives, range)).await?;
+    let mut after = run.after();
+    while after < range.upto {
+        let batch = store.read_log_as_of(after, range.upto, BATCH).await?;
+        let Some(last) = batch.last() else { break };
+        after = last.position;
+        run = blocking(move || run.compare(batch)).await?;
+        progress(after);
+    }
+    blocking(move || run.drain()).await
+}
