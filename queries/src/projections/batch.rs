@@ -8,10 +8,12 @@ use super::{
     stock,
     timeline::TimelineRow,
 };
-use domain::{Event, StreamKind, fulfillment::OrderStatus, order::OrderEvent, shipment::ShipmentEvent};
+use domain::{DecodeError, Event, StreamKind, fulfillment::OrderStatus, order::OrderEvent, shipment::ShipmentEvent};
 use eventstore::{Position, RecordedEvent};
 use std::collections::HashMap;
 use uuid::Uuid;
+
+pub(crate) type Unreadable = DecodeError<serde_json::Error>;
 
 /// A recorded event and what it is in the domain today.
 #[derive(Debug)]
@@ -23,13 +25,18 @@ pub(crate) struct Decoded {
 impl Decoded {
     /// An event that this build can't read is an error, never skipped.
     pub(crate) fn decode(recorded: RecordedEvent) -> Result<Decoded, ProjectionError> {
-        let RecordedEvent { stream, event_type, schema_version, payload, position, .. } = &recorded;
+        Decoded::read(recorded).map_err(|(recorded, source)| {
+            let RecordedEvent { stream, version, position, .. } = *recorded;
+            ProjectionError::Undecodable { stream, version, position, source }
+        })
+    }
+
+    /// As `decode`, and gives the event back when it can't be read.
+    pub(crate) fn read(recorded: RecordedEvent) -> Result<Decoded, (Box<RecordedEvent>, Unreadable)> {
+        let RecordedEvent { stream, event_type, schema_version, payload, .. } = &recorded;
         match Event::decode(&stream.kind, event_type, *schema_version, &**payload) {
             Ok(events) => Ok(Decoded { events, recorded }),
-            Err(source) => {
-                let (stream, version, position) = (stream.clone(), recorded.version, *position);
-                Err(ProjectionError::Undecodable { stream, version, position, source })
-            }
+            Err(cause) => Err((Box::new(recorded), cause)),
         }
     }
 
@@ -106,6 +113,10 @@ pub(crate) fn fold(
         }
         rows.timeline.extend(entry);
         history.passed(recorded);
+        // At the event, not at the batch's end: where a batch is cut shows nowhere.
+        if history.fulfillment.order.placed.is_none() {
+            return Err(ProjectionError::Orphan { position: recorded.position });
+        }
 
         let at = *index.entry(order).or_insert_with(|| {
             touched.push((order, Touched::default()));

@@ -3,14 +3,17 @@ use super::{
     ChangedOrder, ProjectionError, VERSION,
     batch::{Decoded, Rows, fold},
     history::History,
+    parked::{Held, MAX_PARKED, Parked},
+    runner::SCHEMA,
 };
 use crate::sql::{
     self,
     checkpoint::{self, Checkpoint},
 };
 use eventstore::{EventStore, Incarnation, Lives, Position, RecordedEvent};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use lru::LruCache;
+use metrics::counter;
 use sqlx::{
     PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -21,6 +24,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tracing::error;
 use uuid::Uuid;
 
 /// How many events go into one transaction at most.
@@ -33,12 +37,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Builder {
-    store: Arc<dyn EventStore>,
-    pool: PgPool,
-    /// Orders under way, folded up to `position`.
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) pool: PgPool,
+    /// Orders under way, folded up to `position`; none that is parked.
     histories: LruCache<Uuid, History>,
+    /// As it is on record beside the live tables. A replay is told of it, and adds what it can't read itself.
+    pub(super) held: Held,
     position: Position,
     incarnation: Incarnation,
+    epoch: i64,
+    /// Its tables are those that everybody reads.
+    is_live: bool,
 }
 
 /// A batch, folded and not yet written.
@@ -47,7 +56,8 @@ pub(super) struct Folded {
     histories: HashMap<Uuid, History>,
     to: Position,
     incarnation: Incarnation,
-    pub(super) changed: Vec<ChangedOrder>,
+    changed: Vec<ChangedOrder>,
+    parked: Vec<Parked>,
 }
 
 /// One connection that finds its tables in `schema`.
@@ -55,7 +65,24 @@ pub(super) struct Folded {
 /// It commits without waiting for the disk: rows and checkpoint go back together if the server crashes, and the events come again.
 /// The settings keep each statement at one plan that is right at every size: look each key up in its index.
 pub(super) fn pool(options: &PgConnectOptions, schema: &str) -> PgPool {
-    let options = options.clone().options([
+    one_connection(settings(options, schema))
+}
+
+/// As `pool`, on the live tables, for whoever writes them. It must not stand in the way of others when its process is frozen or its machine gone:
+/// the server ends a transaction in which nothing is asked for some seconds, and a connection to nobody.
+pub(super) fn live_pool(options: &PgConnectOptions) -> PgPool {
+    one_connection(settings(options, SCHEMA).options([
+        ("idle_in_transaction_session_timeout", "3s"),
+        ("lock_timeout", "5s"),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "10s"),
+    ]))
+}
+
+pub(super) fn settings(options: &PgConnectOptions, schema: &str) -> PgConnectOptions {
+    options.clone().options([
         ("search_path", schema),
         ("synchronous_commit", "off"),
         ("plan_cache_mode", "force_generic_plan"),
@@ -63,13 +90,37 @@ pub(super) fn pool(options: &PgConnectOptions, schema: &str) -> PgPool {
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
-    ]);
+    ])
+}
+
+fn one_connection(options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options)
 }
 
 impl Builder {
-    /// Goes on from the tables' checkpoint, or begins one.
-    pub(super) async fn open(store: Arc<dyn EventStore>, pool: PgPool) -> Result<Builder, ProjectionError> {
+    /// Goes on from the live tables' checkpoint, or begins one; whoever did so before writes no more.
+    pub(super) async fn take_over(store: Arc<dyn EventStore>, pool: PgPool) -> Result<Builder, ProjectionError> {
+        let builder = Builder::open(store, pool).await?;
+        let mut conn = builder.pool.acquire().await?;
+        let taken = checkpoint::take_over(&mut conn, VERSION).await?;
+        let taken = taken.ok_or(ProjectionError::Overtaken { from: builder.position })?;
+        // Only now: nobody else parks or releases any more.
+        let held = sql::parked::load(&mut conn).await?;
+        drop(conn);
+        let Checkpoint { incarnation, position, epoch, .. } = taken;
+        Ok(Builder { incarnation, position, epoch, held, is_live: true, ..builder })
+    }
+
+    /// Fills tables of its own, and holds back and leaves out what the live ones do.
+    pub(super) async fn replay(
+        store: Arc<dyn EventStore>,
+        pool: PgPool,
+        held: Held,
+    ) -> Result<Builder, ProjectionError> {
+        Ok(Builder { held, ..Builder::open(store, pool).await? })
+    }
+
+    async fn open(store: Arc<dyn EventStore>, pool: PgPool) -> Result<Builder, ProjectionError> {
         let head = store.head().await?;
         let mut conn = pool.acquire().await?;
         if checkpoint::load(&mut conn).await?.is_none() {
@@ -83,64 +134,162 @@ impl Builder {
         if let Some(ahead) = ahead_of(&found, &store.lives().await?, head.position) {
             return Err(ahead);
         }
-        let histories = LruCache::new(KEPT_HISTORIES);
-        Ok(Builder { store, pool, histories, position: found.position, incarnation: found.incarnation })
+        let Checkpoint { incarnation, position, epoch, .. } = found;
+        let (histories, held) = (LruCache::new(KEPT_HISTORIES), Held::default());
+        Ok(Builder { store, pool, histories, held, position, incarnation, epoch, is_live: false })
     }
 
     pub(super) fn position(&self) -> Position {
         self.position
     }
 
-    /// Applies the next events in a transaction of their own.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Applies the next events in a transaction of their own; one that can't be taken in parks its key.
     pub(super) async fn apply(&mut self, events: Vec<RecordedEvent>) -> Result<Vec<ChangedOrder>, ProjectionError> {
+        let last = events.last().map_or(self.position, |event| event.position);
+        match self.try_apply(events).await {
+            Err(error) if error.may_be_of_one_event() => self.apply_one_by_one(last).await,
+            applied => applied,
+        }
+    }
+
+    async fn try_apply(&mut self, events: Vec<RecordedEvent>) -> Result<Vec<ChangedOrder>, ProjectionError> {
         let folded = self.fold(events).await?;
+        self.commit(folded).await
+    }
+
+    async fn commit(&mut self, folded: Folded) -> Result<Vec<ChangedOrder>, ProjectionError> {
         let mut transaction = self.pool.begin().await?;
         self.write(&mut transaction, &folded).await?;
         transaction.commit().await?;
         Ok(self.keep(folded))
     }
 
+    /// Finds the event at which it fails, by the same code with batches of one. They are read again: as a rule nobody needs them twice.
+    async fn apply_one_by_one(&mut self, last: Position) -> Result<Vec<ChangedOrder>, ProjectionError> {
+        let mut changed = Vec::new();
+        while self.position < last {
+            let events = self.store.read_log(self.position, 1).await?;
+            let Some(event) = events.first().cloned() else { break };
+            match self.try_apply(events).await {
+                Ok(more) => changed.extend(more),
+                Err(error) if error.may_be_of_one_event() => {
+                    let parked = Parked::at(&event, error.to_string());
+                    self.room_for(&parked, 1)?;
+                    let folded = Folded { parked: vec![parked], ..Folded::nothing(event.position, event.incarnation) };
+                    self.commit(folded).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(latest(changed))
+    }
+
     /// Folds the next events; nothing is written or kept yet, so that a failure leaves no trace.
     pub(super) async fn fold(&mut self, events: Vec<RecordedEvent>) -> Result<Folded, ProjectionError> {
-        let (mut to, mut incarnation) = (self.position, self.incarnation);
-        for event in &events {
-            if event.position.0 != to.0 + 1 {
-                return Err(ProjectionError::Gap { after: to, found: event.position });
+        let mut folded = Folded::nothing(self.position, self.incarnation);
+        let mut parking: HashMap<Uuid, Parked> = HashMap::new();
+        let mut decoded: Vec<Decoded> = Vec::with_capacity(events.len());
+        for event in events {
+            if event.position.0 != folded.to.0 + 1 {
+                return Err(ProjectionError::Gap { after: folded.to, found: event.position });
             }
-            (to, incarnation) = (event.position, event.incarnation);
+            (folded.to, folded.incarnation) = (event.position, event.incarnation);
+            let key = event.stream.id;
+            if self.held.holds_back(&event) || self.held.leaves_out(&event) || parking.contains_key(&key) {
+                continue;
+            }
+            match Decoded::read(event) {
+                Ok(event) => decoded.push(event),
+                Err((event, cause)) => {
+                    parking.insert(key, Parked::at(&event, cause.to_string()));
+                }
+            }
         }
-        let events: Vec<Decoded> = events.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
-        let mut histories = self.histories_of(&events).await?;
-        let (rows, changed) = fold(&events, &mut histories)?;
-        Ok(Folded { rows, histories, to, incarnation, changed })
+        folded.histories = self.histories_of(&mut decoded, &mut parking).await?;
+        folded.parked = parking.into_values().collect();
+        if let Some(last) = folded.parked.iter().max_by_key(|parked| parked.position) {
+            self.room_for(last, folded.parked.len())?;
+        }
+        (folded.rows, folded.changed) = fold(&decoded, &mut folded.histories)?;
+        Ok(folded)
+    }
+
+    fn room_for(&self, last: &Parked, more: usize) -> Result<(), ProjectionError> {
+        let parked = self.held.parked.len();
+        if parked + more <= MAX_PARKED {
+            return Ok(());
+        }
+        Err(ProjectionError::TooManyParked { parked, position: last.position, cause: last.cause.clone() })
     }
 
     pub(super) async fn write(&self, conn: &mut PgConnection, folded: &Folded) -> Result<(), ProjectionError> {
         // First, so that of two runners one waits here before it has written anything.
-        if !checkpoint::advance(conn, self.position, folded.to, folded.incarnation).await? {
-            return Err(ProjectionError::Overtaken { from: self.position });
+        self.advance(conn, folded.to, folded.incarnation).await?;
+        write_rows(conn, &folded.rows).await?;
+        if self.is_live && !folded.parked.is_empty() {
+            sql::parked::park(conn, &folded.parked).await?;
         }
-        write_rows(conn, &folded.rows).await
+        Ok(())
+    }
+
+    /// Whoever reads the rows elsewhere is told of it when it is committed.
+    pub(super) async fn advance(
+        &self,
+        conn: &mut PgConnection,
+        to: Position,
+        incarnation: Incarnation,
+    ) -> Result<(), ProjectionError> {
+        let from = (self.position, self.epoch);
+        if checkpoint::advance(conn, from, to, incarnation, self.is_live).await? {
+            return Ok(());
+        }
+        Err(ProjectionError::Overtaken { from: self.position })
     }
 
     /// After the commit.
     pub(super) fn keep(&mut self, folded: Folded) -> Vec<ChangedOrder> {
         (self.position, self.incarnation) = (folded.to, folded.incarnation);
         for (order, history) in folded.histories {
-            if history.has_ended() {
-                self.histories.pop(&order);
-            } else {
-                self.histories.put(order, history);
-            }
+            self.keep_history(order, history);
+        }
+        for parked in folded.parked {
+            self.keep_parked(parked);
         }
         folded.changed
     }
 
-    /// The orders of these events as they were before them: kept, new, or read again.
-    async fn histories_of(&mut self, events: &[Decoded]) -> Result<HashMap<Uuid, History>, ProjectionError> {
+    pub(super) fn keep_history(&mut self, order: Uuid, history: History) {
+        if history.has_ended() {
+            self.histories.pop(&order);
+        } else {
+            self.histories.put(order, history);
+        }
+    }
+
+    pub(super) fn keep_parked(&mut self, parked: Parked) {
+        self.histories.pop(&parked.stream.id);
+        if self.is_live {
+            counter!("waybill_projection_parked_total").increment(1);
+            let Parked { stream, position, cause, .. } = &parked;
+            error!(%stream, %position, %cause, "an event can't be taken in: its key is parked, all others go on");
+        }
+        self.held.parked.insert(parked.stream.id, parked);
+    }
+
+    /// The orders of these events as they were before them: kept, new, or read again. One whose history can't be read parks its key at
+    /// the first of these events.
+    async fn histories_of(
+        &mut self,
+        events: &mut Vec<Decoded>,
+        parking: &mut HashMap<Uuid, Parked>,
+    ) -> Result<HashMap<Uuid, History>, ProjectionError> {
         let mut histories = HashMap::new();
         let mut missing = HashSet::new();
-        for event in events {
+        for event in events.iter() {
             let Some(order) = event.order() else { continue };
             if histories.contains_key(&order) || missing.contains(&order) {
                 continue;
@@ -153,14 +302,42 @@ impl Builder {
                 missing.insert(order);
             }
         }
-        let (store, upto) = (&self.store, self.position);
-        let read = stream::iter(missing)
-            .map(|order| read_history(store.as_ref(), order, upto))
+        let (store, held, upto) = (&self.store, &self.held, self.position);
+        let read: Vec<_> = stream::iter(missing)
+            .map(|order| async move { (order, read_history(store.as_ref(), held, order, upto).await) })
             .buffer_unordered(CONCURRENT_READS)
-            .try_collect::<Vec<_>>()
-            .await?;
-        histories.extend(read);
+            .collect()
+            .await;
+        for (order, history) in read {
+            match history {
+                Ok(history) => {
+                    histories.insert(order, history);
+                }
+                Err(error) if error.may_be_of_one_event() => {
+                    let first = events.iter().find(|event| event.order() == Some(order));
+                    if let Some(first) = first {
+                        parking.insert(order, Parked::at(&first.recorded, error.to_string()));
+                    }
+                    events.retain(|event| event.order() != Some(order));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         Ok(histories)
+    }
+}
+
+/// Of each order the last that is said of it, in the order of these.
+fn latest(changed: Vec<ChangedOrder>) -> Vec<ChangedOrder> {
+    let last: HashMap<_, _> = changed.iter().map(|changed| (changed.order_id, changed.position)).collect();
+    changed.into_iter().filter(|changed| last.get(&changed.order_id) == Some(&changed.position)).collect()
+}
+
+impl Folded {
+    /// Moves the checkpoint alone.
+    fn nothing(to: Position, incarnation: Incarnation) -> Folded {
+        let (rows, histories) = (Rows::default(), HashMap::new());
+        Folded { rows, histories, to, incarnation, changed: Vec::new(), parked: Vec::new() }
     }
 }
 
@@ -176,19 +353,27 @@ pub(super) fn ahead_of(found: &Checkpoint, lives: &Lives, head: Position) -> Opt
     }
 }
 
-async fn read_history(store: &dyn EventStore, order: Uuid, upto: Position) -> Result<(Uuid, History), ProjectionError> {
+async fn read_history(
+    store: &dyn EventStore,
+    held: &Held,
+    order: Uuid,
+    upto: Position,
+) -> Result<History, ProjectionError> {
     let mut history = History::new(order);
     for recorded in store.read_streams(order).await? {
         if recorded.position > upto {
             break;
         }
+        if held.leaves_out(&recorded) {
+            continue;
+        }
         let Decoded { recorded, events } = Decoded::decode(recorded)?;
         history.evolve(&recorded, &events);
     }
-    Ok((order, history))
+    Ok(history)
 }
 
-async fn write_rows(conn: &mut PgConnection, rows: &Rows) -> Result<(), ProjectionError> {
+pub(super) async fn write_rows(conn: &mut PgConnection, rows: &Rows) -> Result<(), ProjectionError> {
     if !rows.placed.is_empty() {
         sql::orders::insert(conn, &rows.placed).await?;
         sql::orders::insert_skus(conn, &rows.placed).await?;

@@ -1,7 +1,10 @@
-//! Why a projection stopped. It stays where it is and tries again: nothing is ever skipped.
+//! Why a projection stopped. It stays where it is and tries again. What an event of one key causes parks that key; see `parked`.
 use domain::DecodeError;
 use eventstore::{FeedError, Incarnation, Position, ReadError, StreamId, Version};
 use thiserror::Error;
+
+/// Classes of SQLSTATE: a value that its column can't hold, a row that clashes with another one.
+const OF_DATA: [&str; 2] = ["22", "23"];
 
 #[derive(Debug, Error)]
 pub enum ProjectionError {
@@ -27,6 +30,15 @@ pub enum ProjectionError {
     OtherVersion { found: i32, ours: i32 },
     #[error("someone else moved the read model on from position {from}")]
     Overtaken { from: Position },
+    #[error(
+        "{parked} keys are parked, and the event at position {position} would park one more: {cause}; so many mean that this program is \
+         wrong, or too old"
+    )]
+    TooManyParked { parked: usize, position: Position, cause: String },
+    #[error("the read model shows an order in the status {0}, which this build does not know")]
+    UnknownStatus(String),
+    #[error("the read model was made anew while it was verified: verify it again")]
+    MadeAnew,
     #[error("{rows} rows of {table} were to be updated, {found} were there")]
     MissingRows { table: &'static str, rows: usize, found: u64 },
     #[error(transparent)]
@@ -35,4 +47,21 @@ pub enum ProjectionError {
     Feed(#[from] FeedError),
     #[error("the read model's database: {0}")]
     Database(#[from] sqlx::Error),
+    #[error("the read model's database gave no answer for {0} s")]
+    Silent(u64),
+}
+
+impl ProjectionError {
+    /// It may be the fault of one event alone: what its order came to can't be folded, or its rows can't be written.
+    pub(super) fn may_be_of_one_event(&self) -> bool {
+        match self {
+            ProjectionError::Undecodable { .. }
+            | ProjectionError::Orphan { .. }
+            | ProjectionError::Unwritable { .. } => true,
+            ProjectionError::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| OF_DATA.iter().any(|class| code.starts_with(class)))
+            }
+            _ => false,
+        }
+    }
 }

@@ -6,30 +6,42 @@
 //!
 //! Invariants:
 //! - a row is a function of the history alone: no clock, no batch boundary, no order of arrival shows in it;
-//! - the checkpoint moves with its rows or not at all, and only from the position before: two runners can't apply an event twice;
-//! - an event that can't be read stops the runner where it is; nothing is skipped;
+//! - the checkpoint moves with its rows or not at all, and only from the position before, by whoever took over last: of several runners
+//!   one drives, the others stand by;
+//! - an event that can't be taken in parks its key, in the same transaction: the key's later events are held back, all other keys go on.
+//!   Nothing is skipped but by a person who says why;
 //! - rows of events that the log has lost (it was restored to an older state) stand still until they are made again.
+mod audit;
 mod batch;
 mod builder;
 mod error;
 pub(crate) mod fulfillments;
 mod history;
 pub(crate) mod orders;
+pub(crate) mod parked;
 pub(crate) mod past;
 mod recover;
 mod replay;
+pub(crate) mod requests;
 mod runner;
 pub(crate) mod sagas;
+mod settle;
+mod standby;
 pub(crate) mod stock;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
+mod watch;
 
+pub use audit::{OrderAudit, RangeComparison, verify_orders};
 pub use batch::ChangedOrder;
 pub use error::ProjectionError;
+pub use parked::{MAX_PARKED, Parked};
 pub use recover::{read_model_ahead, reset_read_model};
 pub use replay::{Comparison, Difference, verify_projections};
+pub use requests::{Outcome, ParkedKey, ParkedKeys, Verb};
 pub use runner::{Handle, ProjectionObserver, Runner, RunnerState};
+pub use watch::{Awaited, Watch};
 
 /// Raised when the same events make other rows: the read model is then built anew.
 pub const VERSION: i32 = 1;

@@ -1,9 +1,13 @@
 //! Replays the whole log into tables beside the live ones, by the same code, and compares: every row must be the same.
+//!
+//! What is parked and what was skipped is part of where the live rows stand, as their position is: a replay holds back and leaves out the
+//! same. A key that only the replay would park is a difference.
 use super::{
     ProjectionError,
     builder::{BATCH_EVENTS, Builder, pool},
+    parked::{Held, Parked},
 };
-use crate::sql::{checkpoint::live_position, replay as tables};
+use crate::sql::{checkpoint::live_position, parked, replay as tables};
 use eventstore::{EventStore, Position, RecordedEvent};
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
@@ -18,6 +22,8 @@ pub struct Comparison {
     pub position: Position,
     /// How many rows were compared.
     pub rows: u64,
+    /// How many keys were parked: of these the rows show what came before the event that parked them, in the replay as well.
+    pub parked: usize,
     pub differences: Vec<Difference>,
 }
 
@@ -48,20 +54,26 @@ pub async fn verify_projections(
 
 async fn replay_and_compare(store: Arc<dyn EventStore>, pool: sqlx::PgPool) -> Result<Comparison, ProjectionError> {
     // First up to where the live rows are now, batch by batch: the long part, under no snapshot.
-    let target = live_position(&mut *pool.acquire().await?).await?;
-    let mut builder = Builder::open(store.clone(), pool.clone()).await?;
+    let (target, held) = standing(&pool).await?;
+    let mut builder = Builder::replay(store.clone(), pool.clone(), held).await?;
     while let Some(events) = next_events(store.as_ref(), &builder, target).await? {
         builder.apply(events).await?;
     }
     // Then one short snapshot: the live rows wherever they have come to meanwhile, and the replay brought to the very same position.
     let mut snapshot = tables::snapshot(&pool).await?;
     let live = live_position(&mut snapshot).await?;
+    if live < builder.position() {
+        return Err(ProjectionError::MadeAnew);
+    }
+    let held = parked::load(&mut snapshot).await?;
+    builder.catch_up(&mut snapshot, held.clone()).await?;
     while let Some(events) = next_events(store.as_ref(), &builder, live).await? {
         let folded = builder.fold(events).await?;
         builder.write(&mut snapshot, &folded).await?;
         builder.keep(folded);
     }
-    let mut comparison = Comparison { position: live, rows: 0, differences: Vec::new() };
+    let mut comparison =
+        Comparison { position: live, rows: 0, parked: held.parked.len(), differences: compare_parked(&builder, &held) };
     for table in tables::TABLES {
         comparison.rows += tables::count(&mut snapshot, table).await?;
         for (missing, row) in tables::differences(&mut snapshot, table, SHOWN_DIFFERENCES).await? {
@@ -69,6 +81,26 @@ async fn replay_and_compare(store: Arc<dyn EventStore>, pool: sqlx::PgPool) -> R
         }
     }
     Ok(comparison)
+}
+
+/// Where the live rows are, and what they hold back there.
+async fn standing(pool: &sqlx::PgPool) -> Result<(Position, Held), ProjectionError> {
+    let mut snapshot = tables::snapshot(pool).await?;
+    Ok((live_position(&mut snapshot).await?, parked::load(&mut snapshot).await?))
+}
+
+/// What this program can't take in, and whoever wrote the rows could.
+fn compare_parked(builder: &Builder, live: &Held) -> Vec<Difference> {
+    let is_new = |parked: &&Parked| live.parked.get(&parked.stream.id).map(|live| live.position) != Some(parked.position);
+    let mut differences: Vec<Difference> = builder.held.parked.values().filter(is_new).map(parked_difference).collect();
+    differences.sort_by(|a, b| a.row.cmp(&b.row));
+    differences.truncate(usize::try_from(SHOWN_DIFFERENCES).unwrap_or(usize::MAX));
+    differences
+}
+
+pub(super) fn parked_difference(parked: &Parked) -> Difference {
+    let Parked { stream, position, cause, .. } = parked;
+    Difference { table: "parked", missing: true, row: format!("({stream},{position},{cause})") }
 }
 
 /// The next events up to `target`; `None` once it is reached.

@@ -1,24 +1,40 @@
 //! Keeps the read model up with the log.
+//!
+//! Of several runners one drives; see `standby`. It also takes parked keys up again, by itself once and when an operator asks for it.
 use super::{
     ChangedOrder, ProjectionError,
-    builder::{BATCH_EVENTS, Builder, pool},
+    builder::{BATCH_EVENTS, Builder, live_pool},
+    parked::Parked,
+    requests::Request,
+    standby::{somebody_drives, stand_by},
+    watch::{Awaited, Follower},
 };
+use crate::sql::requests;
 use chrono::{DateTime, Utc};
 use eventstore::{EventFeed, EventStore, Position, StoreFeed};
 use metrics::{counter, gauge, histogram};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::{
+    collections::HashSet,
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use uuid::Uuid;
 
 /// Where the live tables lie.
 pub(super) const SCHEMA: &str = "read";
 /// How long it waits after a failure: doubled each time, up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often it looks whether an operator asks for something, while any key is parked; and how long it may take to see a request.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(1);
+/// How many parked keys are taken up again between two batches.
+const SETTLED_AT_A_TIME: usize = 64;
+/// A batch without an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Is told of each commit, on the runner's own task: it must not block.
 pub trait ProjectionObserver: Send + Sync {
@@ -30,6 +46,8 @@ pub trait ProjectionObserver: Send + Sync {
 pub enum RunnerState {
     Starting,
     Running,
+    /// Another runner drives, in this process or another; this one follows it and takes over when it stops.
+    Standby,
     /// It tries again by itself; until then the read model stays where it is.
     Failing {
         error: String,
@@ -43,14 +61,20 @@ pub struct Handle {
     /// The position that the committed rows reflect; 0 until the checkpoint was read.
     pub applied: watch::Receiver<Position>,
     pub state: watch::Receiver<RunnerState>,
+    /// How many keys are parked.
+    pub parked: watch::Receiver<usize>,
 }
 
 pub struct Runner {
     store: Arc<dyn EventStore>,
-    pool: PgPool,
+    database: PgConnectOptions,
     observer: Arc<dyn ProjectionObserver>,
+    follower: Follower,
     applied: watch::Sender<Position>,
     state: watch::Sender<RunnerState>,
+    parked: watch::Sender<usize>,
+    /// What it has taken up again by itself, each once: it may know an event that the program before did not.
+    tried: HashSet<(Uuid, Position)>,
 }
 
 impl std::fmt::Debug for Runner {
@@ -68,19 +92,34 @@ impl Runner {
     ) -> (Runner, Handle) {
         let (applied, applied_receiver) = watch::channel(Position::ZERO);
         let (state, state_receiver) = watch::channel(RunnerState::Starting);
-        let runner = Runner { store, pool: pool(database, SCHEMA), observer, applied, state };
-        (runner, Handle { applied: applied_receiver, state: state_receiver })
+        let (parked, parked_receiver) = watch::channel(0);
+        let follower = Follower::new(observer.clone(), Arc::new(()), applied.clone(), parked.clone());
+        let (database, tried) = (database.clone(), HashSet::new());
+        let runner = Runner { store, database, observer, follower, applied, state, parked, tried };
+        (runner, Handle { applied: applied_receiver, state: state_receiver, parked: parked_receiver })
+    }
+
+    /// Whoever waits for an order here is told of it also while another runner drives.
+    #[must_use]
+    pub fn with_awaited(mut self, awaited: Arc<dyn Awaited>) -> Runner {
+        self.follower = Follower::new(self.observer.clone(), awaited, self.applied.clone(), self.parked.clone());
+        self
     }
 
     /// Runs until it is told to stop. Stopping in the midst of a batch loses nothing: the batch is not committed and comes again.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut backoff = BACKOFF.0;
+        let mut overtaken = false;
         loop {
             let before = *self.applied.borrow();
             let error = tokio::select! {
                 () = stop.cancelled() => break,
-                Err(error) = self.follow() => error,
+                Err(error) = self.drive(overtaken) => error,
             };
+            overtaken = matches!(error, ProjectionError::Overtaken { .. });
+            if overtaken {
+                continue;
+            }
             if *self.applied.borrow() > before {
                 backoff = BACKOFF.0;
             }
@@ -90,33 +129,105 @@ impl Runner {
                 () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF.1),
             }
         }
-        self.pool.close().await;
+    }
+
+    /// Stands by as long as another drives, then drives; ends only by an error. Connections are new each time: what became of those before
+    /// is not known.
+    async fn drive(&mut self, overtaken: bool) -> Result<Infallible, ProjectionError> {
+        let pool = live_pool(&self.database);
+        if overtaken || somebody_drives(&pool).await? {
+            info!(position = %*self.applied.borrow(), "another runner drives the read model; standing by");
+            self.now(RunnerState::Standby);
+            stand_by(self.store.as_ref(), &self.database, &pool, &mut self.follower).await?;
+        }
+        self.follow(pool).await
     }
 
     /// Follows the log from the checkpoint on; ends only by an error. Whatever was folded and not committed is forgotten with it.
-    async fn follow(&self) -> Result<std::convert::Infallible, ProjectionError> {
-        let mut builder = Builder::open(self.store.clone(), self.pool.clone()).await?;
+    async fn follow(&mut self, pool: PgPool) -> Result<Infallible, ProjectionError> {
+        let mut builder = Builder::take_over(self.store.clone(), pool.clone()).await?;
         let mut feed = StoreFeed::new(self.store.clone(), builder.position());
         let head = self.store.watch_head();
-        info!(position = %builder.position(), "the read model goes on");
+        info!(position = %builder.position(), parked = builder.held.parked.len(), "the read model goes on");
         self.applied.send_replace(builder.position());
+        // What another runner committed since the last look.
+        self.follower.look(&pool).await?;
+        let mut untried: Vec<Uuid> = self.untried(&builder);
+        let mut looked = None;
         loop {
-            let events = feed.next(BATCH_EVENTS).await?;
+            self.take_up_again(&mut builder, &mut untried).await?;
+            if looked.is_none_or(|looked: Instant| looked.elapsed() >= LOOK_FOR_REQUESTS) {
+                self.carry_out(&pool, &mut builder).await?;
+                looked = Some(Instant::now());
+            }
+            let is_behind = *head.borrow() > builder.position();
+            let events = match builder.held.parked.is_empty() || is_behind {
+                true => feed.next(BATCH_EVENTS).await?,
+                false => {
+                    let patience = if untried.is_empty() { LOOK_FOR_REQUESTS } else { Duration::ZERO };
+                    match tokio::time::timeout(patience, feed.next(BATCH_EVENTS)).await {
+                        Ok(events) => events?,
+                        Err(_) => continue,
+                    }
+                }
+            };
             let (started, count) = (Instant::now(), events.len());
-            let changed = builder.apply(events).await?;
-            let position = builder.position();
-            self.applied.send_replace(position);
-            self.state.send_if_modified(|state| {
-                let recovered = *state != RunnerState::Running;
-                *state = RunnerState::Running;
-                recovered
-            });
-            self.observer.committed(position, &changed);
+            let changed = in_time(builder.apply(events)).await?;
+            self.now(RunnerState::Running);
+            self.committed(&builder, &changed);
             histogram!("waybill_projection_batch_seconds").record(started.elapsed());
             counter!("waybill_projection_events_total").increment(count as u64);
-            gauge!("waybill_projection_position").set(position.0 as f64);
-            gauge!("waybill_projection_lag_events").set((head.borrow().0 - position.0).max(0) as f64);
+            gauge!("waybill_projection_lag_events").set((head.borrow().0 - builder.position().0).max(0) as f64);
         }
+    }
+
+    fn committed(&self, builder: &Builder, changed: &[ChangedOrder]) {
+        let (position, parked) = (builder.position(), builder.held.parked.len());
+        self.applied.send_replace(position);
+        self.parked.send_if_modified(|known| std::mem::replace(known, parked) != parked);
+        self.observer.committed(position, changed);
+        gauge!("waybill_projection_position").set(position.0 as f64);
+        gauge!("waybill_projection_parked").set(parked as f64);
+    }
+
+    /// Parked keys at events that this program has not tried yet.
+    fn untried(&mut self, builder: &Builder) -> Vec<Uuid> {
+        let parked = &builder.held.parked;
+        // What is parked no more need not be remembered.
+        self.tried.retain(|(key, position)| parked.get(key).is_some_and(|parked| parked.position == *position));
+        let is_untried = |(key, event): &(&Uuid, &Parked)| !self.tried.contains(&(**key, event.position));
+        parked.iter().filter(is_untried).map(|(key, _)| *key).collect()
+    }
+
+    async fn take_up_again(&mut self, builder: &mut Builder, untried: &mut Vec<Uuid>) -> Result<(), ProjectionError> {
+        for key in untried.split_off(untried.len().saturating_sub(SETTLED_AT_A_TIME)) {
+            let settled = in_time(builder.settle(key, None)).await?;
+            if let Some(parked) = builder.held.parked.get(&key) {
+                self.tried.insert((key, parked.position));
+            }
+            self.committed(builder, &settled.changed);
+        }
+        Ok(())
+    }
+
+    /// What operators have asked for.
+    async fn carry_out(&self, pool: &PgPool, builder: &mut Builder) -> Result<(), ProjectionError> {
+        let asked = requests::open(&mut *pool.acquire().await?, SETTLED_AT_A_TIME as i64).await?;
+        for request in asked {
+            let settled = in_time(builder.settle(request.key, Some(&request))).await?;
+            let Request { key, verb, reason, by, .. } = &request;
+            info!(%key, verb = verb.name(), outcome = settled.outcome.name(), %reason, %by, "an operator asked for it");
+            self.committed(builder, &settled.changed);
+        }
+        Ok(())
+    }
+
+    fn now(&self, now: RunnerState) {
+        self.state.send_if_modified(|state| {
+            let is_new = *state != now;
+            *state = now;
+            is_new
+        });
     }
 
     /// Logged once for each new failure, not for each try.
@@ -127,11 +238,16 @@ impl Runner {
             let since = match state {
                 RunnerState::Failing { error, .. } if *error == text => return false,
                 RunnerState::Failing { since, .. } => *since,
-                RunnerState::Starting | RunnerState::Running => Utc::now(),
+                RunnerState::Starting | RunnerState::Running | RunnerState::Standby => Utc::now(),
             };
             error!(error = %text, position = %*self.applied.borrow(), "the read model stands still; trying again");
             *state = RunnerState::Failing { error: text, since };
             true
         });
     }
+}
+
+/// A server that answers no more is not waited for; its connection is given up with the error.
+async fn in_time<T>(done: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
+    tokio::time::timeout(WRITE_TIMEOUT, done).await.map_err(|_| ProjectionError::Silent(WRITE_TIMEOUT.as_secs()))?
 }

@@ -5,25 +5,31 @@ use sqlx::PgConnection;
 /// One checkpoint for all tables: they move together.
 pub(crate) const NAME: &str = "read";
 
+/// Whoever has to know how far the rows have come listens here; the payload is the position.
+pub(crate) const CHANNEL: &str = "waybill_read";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     pub(crate) version: i32,
     pub(crate) incarnation: Incarnation,
     pub(crate) position: Position,
+    /// Raised by each takeover.
+    pub(crate) epoch: i64,
 }
 
 pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Option<Checkpoint>> {
-    let row = sqlx::query!("SELECT version, incarnation, position FROM projections WHERE name = $1", NAME)
+    let row = sqlx::query!("SELECT version, incarnation, position, epoch FROM projections WHERE name = $1", NAME)
         .fetch_optional(conn)
         .await?;
     Ok(row.map(|row| Checkpoint {
         version: row.version,
         incarnation: Incarnation(row.incarnation),
         position: Position(row.position),
+        epoch: row.epoch,
     }))
 }
 
-/// Begins at position 0, unless someone has begun already.
+/// Begins at position 0, unless someone has begun already. A read model that is made again goes on with later epochs.
 pub(crate) async fn begin(
     conn: &mut PgConnection,
     version: i32,
@@ -31,7 +37,8 @@ pub(crate) async fn begin(
     incarnation: Incarnation,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO projections (name, version, log, incarnation, position) VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING",
+        "INSERT INTO projections (name, version, log, incarnation, position, epoch)
+         VALUES ($1, $2, $3, $4, 0, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) ON CONFLICT DO NOTHING",
         NAME,
         version,
         log.0,
@@ -42,23 +49,76 @@ pub(crate) async fn begin(
     Ok(())
 }
 
-/// Moves on from `from`; `false` when it is no longer there.
+/// Nobody else moves it on from here; waits for a transaction that is under way. `None`: it is gone, or of another version.
+pub(crate) async fn take_over(conn: &mut PgConnection, version: i32) -> sqlx::Result<Option<Checkpoint>> {
+    let row = sqlx::query!(
+        "UPDATE projections SET epoch = epoch + 1 WHERE name = $1 AND version = $2 RETURNING version, incarnation, position, epoch",
+        NAME,
+        version
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Checkpoint {
+        version: row.version,
+        incarnation: Incarnation(row.incarnation),
+        position: Position(row.position),
+        epoch: row.epoch,
+    }))
+}
+
+/// Moves on from `from`, and with `tell` says so to other processes once it is committed; `false` when it is no longer there, or somebody
+/// has taken over.
 pub(crate) async fn advance(
     conn: &mut PgConnection,
-    from: Position,
+    (from, epoch): (Position, i64),
     to: Position,
     incarnation: Incarnation,
+    tell: bool,
 ) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE projections SET position = $3, incarnation = $4, updated_at = now() WHERE name = $1 AND position = $2",
+    let moved = sqlx::query!(
+        r#"
+        WITH moved AS (
+            UPDATE projections SET position = $3, incarnation = $4, updated_at = now()
+            WHERE name = $1 AND position = $2 AND epoch = $5
+            RETURNING position
+        )
+        SELECT CASE WHEN $6 THEN pg_notify($7, position::text)::text END AS told FROM moved
+        "#,
         NAME,
         from.0,
         to.0,
-        incarnation.0
+        incarnation.0,
+        epoch,
+        tell,
+        CHANNEL
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(moved.is_some())
+}
+
+/// The live checkpoint as somebody sees it who doesn't drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Glance {
+    pub(crate) position: Position,
+    pub(crate) epoch: i64,
+    /// It was moved within the last second, by the database's clock.
+    pub(crate) moved_just_now: bool,
+}
+
+pub(crate) async fn glance(conn: &mut PgConnection) -> sqlx::Result<Option<Glance>> {
+    let row = sqlx::query!(
+        r#"SELECT position, epoch, updated_at > now() - interval '1 s' AND position > 0 AS "moved_just_now!"
+             FROM read.projections WHERE name = $1"#,
+        NAME
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Glance {
+        position: Position(row.position),
+        epoch: row.epoch,
+        moved_just_now: row.moved_just_now,
+    }))
 }
 
 /// Where the live rows are; 0 before the first.

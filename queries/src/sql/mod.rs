@@ -5,15 +5,19 @@
 //!
 //! Statements are checked at compile time (`.sqlx/`). Lists with optional filters and either direction are built at run time, in
 //! `list`, so that each combination gets the plan that fits it; values are always bound.
+pub(crate) mod audit;
 pub(crate) mod checkpoint;
 pub(crate) mod fulfillments;
 pub(crate) mod list;
 pub(crate) mod orders;
+pub(crate) mod parked;
 pub(crate) mod read;
+pub(crate) mod requests;
 pub(crate) mod replay;
 pub(crate) mod sagas;
 pub(crate) mod stock;
 pub(crate) mod timeline;
+pub(crate) mod watch;
 
 /// The rows that an update should have met, and how many it did.
 pub(crate) type Met = u64;

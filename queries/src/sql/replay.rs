@@ -50,7 +50,8 @@ pub(crate) async fn remove(conn: &mut PgConnection) -> sqlx::Result<()> {
 
 /// Empties the live tables and takes the checkpoint away, in one transaction.
 pub(crate) async fn clear(pool: &PgPool) -> sqlx::Result<()> {
-    let tables: Vec<String> = TABLES.iter().map(|table| format!("read.{}", table.name)).collect();
+    let names = TABLES.iter().map(|table| table.name).chain(["parked"]);
+    let tables: Vec<String> = names.map(|name| format!("read.{name}")).collect();
     let mut transaction = pool.begin().await?;
     // The checkpoint first, as a runner takes it: one of both waits, none for ever.
     sqlx::raw_sql(AssertSqlSafe(format!("DELETE FROM read.projections; TRUNCATE {}", tables.join(", "))))
