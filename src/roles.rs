@@ -50,7 +50,10 @@ impl Roles {
         if roles.has(Role::Replica) {
             for other in [Role::Relay, Role::Sagas] {
                 if roles.has(other) {
-                    bail!("replica and {} can't be roles of one process: a replica's log is a copy, nothing is appended to it", other.name());
+                    bail!(
+                        "replica and {} can't be roles of one process: a replica's log is a copy, nothing is appended to it",
+                        other.name()
+                    );
                 }
             }
         }

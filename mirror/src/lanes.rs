@@ -83,9 +83,9 @@ pub(crate) fn consumer(
         .set("fetch.error.backoff.ms", "50")
         .set("fetch.queue.backoff.ms", "5");
     match fetch {
-        Fetch::Ahead => settings
-            .set("queued.min.messages", AHEAD_MESSAGES)
-            .set("queued.max.messages.kbytes", AHEAD_KBYTES),
+        Fetch::Ahead => {
+            settings.set("queued.min.messages", AHEAD_MESSAGES).set("queued.max.messages.kbytes", AHEAD_KBYTES)
+        }
         Fetch::Little => settings
             .set("queued.min.messages", LITTLE_MESSAGES)
             .set("queued.max.messages.kbytes", LITTLE_KBYTES)

@@ -1,6 +1,7 @@
 //! Whether Kafka can be reached, for processes that have no relay to tell. It asks for the cluster's metadata now and then, and no more.
 use crate::{
-    KafkaConfig, MirrorError, lanes,
+    KafkaConfig, MirrorError,
+    lanes::{self, Fetch},
     topics::{METADATA_TIMEOUT, blocking},
 };
 use rdkafka::consumer::Consumer;
@@ -47,7 +48,7 @@ type Client = Arc<rdkafka::consumer::BaseConsumer<crate::topics::Quiet>>;
 async fn ask(config: &KafkaConfig, client: &mut Option<Client>) -> Result<(), MirrorError> {
     let asked = match client {
         Some(client) => client.clone(),
-        None => lanes::consumer(config, "waybill-reachable", "read_committed", LATENCY)?,
+        None => lanes::consumer(config, "waybill-reachable", "read_committed", Fetch::Little, LATENCY)?,
     };
     *client = Some(asked.clone());
     let topic = format!("{}.order.v1", config.topic_prefix);

@@ -104,7 +104,13 @@ async fn serve(
     Ok(())
 }
 
-fn say_hello(settings: &Settings, server: &Server, data_dir: &DataDir, addresses: &wiring::Addresses, started: Instant) {
+fn say_hello(
+    settings: &Settings,
+    server: &Server,
+    data_dir: &DataDir,
+    addresses: &wiring::Addresses,
+    started: Instant,
+) {
     let ours = |url: &Option<String>| url.clone().unwrap_or_else(|| "in this process".to_owned());
     let has = |role| settings.roles.has(role);
     say!("Waybill {} is up after {:.1} s", env!("CARGO_PKG_VERSION"), started.elapsed().as_secs_f64());

@@ -11,8 +11,8 @@ use uuid::Uuid;
 /// Keeps it up, or stands by as long as another process does.
 pub(super) fn run(core: &Core, outcomes: &Arc<Outcomes>, stop: &CancellationToken) -> (JoinHandle<()>, Handle) {
     let waiters = Arc::new(Waiters(outcomes.clone()));
-    let (runner, handle) = Runner::new(core.store.clone(), &core.database, waiters.clone(), waiters);
-    (tokio::spawn(runner.run(stop.clone())), handle)
+    let (runner, handle) = Runner::new(core.store.clone(), &core.database, waiters.clone());
+    (tokio::spawn(runner.with_awaited(waiters).run(stop.clone())), handle)
 }
 
 /// Only looks how far it is, for those who wait here.

@@ -1,7 +1,7 @@
 //! Carries what the parts say of themselves to readiness, for as long as they live.
 use crate::health::{Health, Part};
-use eventstore::sql::ClaimDays;
 use crate::roles::{Role, Roles};
+use eventstore::sql::ClaimDays;
 use mirror::{RelayState, RelayStatus, reachable::Reachable};
 use queries::projections::{Handle, RunnerState};
 use sagas::RunnerHandle;

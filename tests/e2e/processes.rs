@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AT_LAST: Duration = Duration::from_secs(90);
 
 fn seed() -> u64 {
-    let seed = std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed: u64 =
+        std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!("seed {seed}: repeat with WAYBILL_TEST_SEED={seed}");
     seed | 1
 }
@@ -223,7 +224,8 @@ async fn an_order_placed_at_one_process_is_waited_for_there_while_others_do_the_
     api.client.receive(&sku, 100).await;
     // Nobody keeps the read model up: the order ends, and what a reader would see doesn't say so yet.
     let wait = |seconds: u32| {
-        let request = api.client.request("shop", Method::POST, "/v1/orders").header("prefer", format!("wait={seconds}"));
+        let request =
+            api.client.request("shop", Method::POST, "/v1/orders").header("prefer", format!("wait={seconds}"));
         request.header("idempotency-key", unique("key")).json(&order(&sku, 1, "tok_ok"))
     };
     let answer = api.client.send(wait(2)).await;

@@ -24,7 +24,8 @@ async fn the_in_process_broker_is_begun_at_the_head() {
     let next = tokio::time::timeout(Duration::from_secs(20), feed.next(1)).await.unwrap().unwrap();
     assert_eq!(next[0].position, Position(old + 1));
 
-    let report = verify_chain(&kafka, shop.store.as_ref(), Range::upto(Position(shop.head().await)), &|_| {}).await.unwrap();
+    let report =
+        verify_chain(&kafka, shop.store.as_ref(), Range::upto(Position(shop.head().await)), &|_| {}).await.unwrap();
     assert!(report.is_whole(), "{report:?}");
     assert_eq!((report.from, report.records as i64), (Position(old + 1), shop.head().await - old));
     stop.cancel();

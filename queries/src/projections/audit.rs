@@ -82,8 +82,11 @@ impl OrderAudit {
         let position = live_position(&mut snapshot).await?;
         let held = parked::load(&mut snapshot).await?;
         let upto = page.last().map_or(after, |event| event.position).min(position.max(after));
-        let touched: BTreeSet<Uuid> =
-            page.iter().filter(|event| event.position <= upto && is_of_order(event)).map(|event| event.stream.id).collect();
+        let touched: BTreeSet<Uuid> = page
+            .iter()
+            .filter(|event| event.position <= upto && is_of_order(event))
+            .map(|event| event.stream.id)
+            .collect();
         let (parked, orders): (Vec<Uuid>, Vec<Uuid>) =
             touched.into_iter().partition(|order| held.parked.contains_key(order));
         let folded = fold_orders(self.store.as_ref(), &held, &orders, position).await?;
@@ -92,8 +95,7 @@ impl OrderAudit {
         let mut rows = 0;
         for table in tables::TABLES {
             rows += tables::count(&mut snapshot, table).await?;
-            for (missing, row) in
-                tables::differences(&mut snapshot, table, &folded.compared, SHOWN_DIFFERENCES).await?
+            for (missing, row) in tables::differences(&mut snapshot, table, &folded.compared, SHOWN_DIFFERENCES).await?
             {
                 differences.push(Difference { table: table.name, missing, row });
             }

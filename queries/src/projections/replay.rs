@@ -91,7 +91,8 @@ async fn standing(pool: &sqlx::PgPool) -> Result<(Position, Held), ProjectionErr
 
 /// What this program can't take in, and whoever wrote the rows could.
 fn compare_parked(builder: &Builder, live: &Held) -> Vec<Difference> {
-    let is_new = |parked: &&Parked| live.parked.get(&parked.stream.id).map(|live| live.position) != Some(parked.position);
+    let is_new =
+        |parked: &&Parked| live.parked.get(&parked.stream.id).map(|live| live.position) != Some(parked.position);
     let mut differences: Vec<Difference> = builder.held.parked.values().filter(is_new).map(parked_difference).collect();
     differences.sort_by(|a, b| a.row.cmp(&b.row));
     differences.truncate(usize::try_from(SHOWN_DIFFERENCES).unwrap_or(usize::MAX));

@@ -46,11 +46,7 @@ struct Span<'a> {
 
 impl Builder {
     /// Releases a key, or skips the event that parked it; by itself (`request` is `None`) it releases.
-    pub(super) async fn settle(
-        &mut self,
-        key: Uuid,
-        request: Option<&Request>,
-    ) -> Result<Settled, ProjectionError> {
+    pub(super) async fn settle(&mut self, key: Uuid, request: Option<&Request>) -> Result<Settled, ProjectionError> {
         let mut changed = Vec::new();
         let mut skip = request.filter(|request| request.verb == Verb::Skip);
         let asked_of = request.map(|request| request.position);

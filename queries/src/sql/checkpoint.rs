@@ -114,11 +114,7 @@ pub(crate) async fn glance(conn: &mut PgConnection) -> sqlx::Result<Option<Glanc
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Glance {
-        position: Position(row.position),
-        epoch: row.epoch,
-        moved_just_now: row.moved_just_now,
-    }))
+    Ok(row.map(|row| Glance { position: Position(row.position), epoch: row.epoch, moved_just_now: row.moved_just_now }))
 }
 
 /// Where the live rows are; 0 before the first.

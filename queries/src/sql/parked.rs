@@ -11,8 +11,7 @@ pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Held> {
     )
     .fetch_all(&mut *conn)
     .await?;
-    let skipped =
-        sqlx::query!("SELECT incarnation, position FROM public.skipped_events").fetch_all(&mut *conn).await?;
+    let skipped = sqlx::query!("SELECT incarnation, position FROM public.skipped_events").fetch_all(&mut *conn).await?;
     let parked = parked.into_iter().map(|row| Parked {
         stream: StreamId { id: row.key, kind: row.stream_kind.into() },
         version: Version(row.version),

@@ -93,8 +93,7 @@ pub(crate) async fn done(conn: &mut PgConnection, id: i64, outcome: Outcome) -> 
 
 /// `None`: it isn't done yet.
 pub(crate) async fn outcome(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Outcome>> {
-    let name = sqlx::query_scalar!("SELECT outcome FROM public.parked_requests WHERE id = $1", id)
-        .fetch_one(conn)
-        .await?;
+    let name =
+        sqlx::query_scalar!("SELECT outcome FROM public.parked_requests WHERE id = $1", id).fetch_one(conn).await?;
     Ok(name.and_then(|name| Outcome::from_name(&name)))
 }
