@@ -39,6 +39,8 @@ struct LaneState {
     ended: bool,
     /// Whether its beginning was cut off.
     trimmed: bool,
+    /// Whether any record beyond the range's beginning was read.
+    entered: bool,
     /// Whether any record of it was compared, or lies before the range.
     begun: bool,
     /// The record before.
@@ -89,6 +91,7 @@ impl Run {
             head: None,
             ended: begin.offset.max(*low) >= *high,
             trimmed: *low > 0,
+            entered: false,
             begun: begin.before.is_some(),
             last: begin.before.unwrap_or(Place::START),
             highest: after,
@@ -180,10 +183,18 @@ impl Run {
     /// Takes the lane's next record: the one of `event`, or one that has no place here.
     fn take(&mut self, lane: usize, event: Option<&RecordedEvent>) {
         let Some(read) = self.states[lane].head.take() else { return };
-        self.report.records += 1;
         let state = &mut self.states[lane];
         let (last, highest, trimmed, begun) = (state.last, state.highest, state.trimmed, state.begun);
         state.begun = true;
+        if let Some(place) = place_of(&read) {
+            if !state.entered && place <= self.after {
+                // No witness of where the range begins, so it was read: it lies before.
+                state.last = place;
+                return;
+            }
+            state.entered = true;
+        }
+        self.report.records += 1;
         let decoded = match &read.decoded {
             Ok(decoded) => decoded,
             Err(error) => {

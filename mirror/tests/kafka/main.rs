@@ -1,7 +1,9 @@
 //! The mirror on real Apache Kafka.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test panics when what it tests fails")]
+mod audit;
 mod docs;
 mod feed;
+mod foreign;
 mod in_process;
 mod recover;
 mod relay;

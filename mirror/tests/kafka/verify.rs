@@ -12,7 +12,7 @@ use rdkafka::{
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-fn admin(kafka: &KafkaConfig) -> AdminClient<DefaultClientContext> {
+pub(crate) fn admin(kafka: &KafkaConfig) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().unwrap()
 }
 
@@ -75,6 +75,57 @@ fn midst(records: &[Seen]) -> (usize, usize) {
     (index(&first), index(next))
 }
 
+/// What may be done to a topic, and how often which fault is told of it.
+pub(crate) type Harm = (&'static str, fn(&mut Vec<Seen>), &'static [(FaultKind, usize)]);
+
+pub(crate) const HARMS: [Harm; 6] = [
+    (
+        "deleted",
+        |records| drop(records.remove(midst(records).0)),
+        &[(FaultKind::Missing, 1), (FaultKind::ChainBroken, 1)],
+    ),
+    (
+        "doubled",
+        |records| {
+            let (at, _) = midst(records);
+            records.insert(at, records[at].clone());
+        },
+        &[(FaultKind::Doubled, 1), (FaultKind::ChainBroken, 1)],
+    ),
+    (
+        "altered",
+        |records| {
+            let (at, _) = midst(records);
+            records[at].value = records[at].value.replace("\"n\"", "\"m\"");
+        },
+        &[(FaultKind::Altered, 1)],
+    ),
+    (
+        "reordered",
+        |records| {
+            let (at, next) = midst(records);
+            records.swap(at, next);
+        },
+        &[(FaultKind::Reordered, 1), (FaultKind::Missing, 0)],
+    ),
+    (
+        "misplaced",
+        |records| {
+            let (at, _) = midst(records);
+            records[at].partition = 2;
+        },
+        &[(FaultKind::Misplaced, 1), (FaultKind::Missing, 1)],
+    ),
+    (
+        "foreign",
+        |records| {
+            let (at, _) = midst(records);
+            records[at].headers.clear();
+        },
+        &[(FaultKind::Unreadable, 1), (FaultKind::Missing, 1)],
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_chain_is_whole_and_each_harm_is_found() {
     let Some(brokers) = server::shared() else { return };
@@ -87,44 +138,48 @@ async fn a_whole_chain_is_whole_and_each_harm_is_found() {
     let copy = planted(&kafka, |_| {}).await;
     assert!(verify(&copy, &shop).await.is_whole(), "a copy is as good");
 
-    let deleted = planted(&kafka, |records| drop(records.remove(midst(records).0))).await;
-    let report = verify(&deleted, &shop).await;
-    assert_eq!((report.faults, report.count(FaultKind::Missing), report.count(FaultKind::ChainBroken)), (2, 1, 1));
+    for (what, harm, told) in HARMS {
+        let harmed = planted(&kafka, harm).await;
+        let report = verify(&harmed, &shop).await;
+        assert!(!report.is_whole(), "{what}");
+        for (kind, count) in told {
+            assert_eq!(report.count(*kind), *count, "{kind:?} of what is {what}: {report:?}");
+        }
+    }
+}
 
-    let doubled = planted(&kafka, |records| {
-        let (at, _) = midst(records);
-        records.insert(at, records[at].clone());
-    });
-    let report = verify(&doubled.await, &shop).await;
-    assert_eq!((report.faults, report.count(FaultKind::Doubled), report.count(FaultKind::ChainBroken)), (2, 1, 1));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_is_verified_at_the_cost_of_that_range() {
+    let Some(brokers) = server::shared() else { return };
+    let kafka = config(brokers);
+    let shop = mirrored(&kafka).await;
+    let head = shop.head().await;
+    for (after, upto) in [(0, 1), (1, 2), (37, 190), (190, head), (head - 1, head), (head, head)] {
+        let range = Range { after: Position(after), upto: Position(upto) };
+        let report = verify_chain(&kafka, shop.store.as_ref(), range, &|_| {}).await.unwrap();
+        assert!(report.is_whole(), "{range:?}: {report:?}");
+        assert_eq!((report.from.0, report.upto.0, report.records as i64), (after + 1, upto, upto - after));
+    }
+}
 
-    let altered = planted(&kafka, |records| {
-        let (at, _) = midst(records);
-        records[at].value = records[at].value.replace("\"n\"", "\"m\"");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_proves_what_its_first_records_follow() {
+    let Some(brokers) = server::shared() else { return };
+    let kafka = config(brokers);
+    let shop = mirrored(&kafka).await;
+    let mut gone = Position::ZERO;
+    let deleted = planted(&kafka, |records| {
+        let removed = records.remove(midst(records).0);
+        gone = Position(removed.headers["waybill-position"].parse().unwrap());
     });
-    let report = verify(&altered.await, &shop).await;
-    assert_eq!((report.faults, report.count(FaultKind::Altered)), (1, 1));
-
-    let reordered = planted(&kafka, |records| {
-        let (at, next) = midst(records);
-        records.swap(at, next);
-    });
-    let report = verify(&reordered.await, &shop).await;
-    assert_eq!((report.count(FaultKind::Reordered), report.count(FaultKind::Missing)), (1, 0), "{report:?}");
-
-    let misplaced = planted(&kafka, |records| {
-        let (at, _) = midst(records);
-        records[at].partition = 2;
-    });
-    let report = verify(&misplaced.await, &shop).await;
-    assert_eq!((report.count(FaultKind::Misplaced), report.count(FaultKind::Missing)), (1, 1), "{report:?}");
-
-    let foreign = planted(&kafka, |records| {
-        let (at, _) = midst(records);
-        records[at].headers.clear();
-    });
-    let report = verify(&foreign.await, &shop).await;
-    assert_eq!((report.count(FaultKind::Unreadable), report.count(FaultKind::Missing)), (1, 1), "{report:?}");
+    let deleted = deleted.await;
+    let report = async |range| verify_chain(&deleted, shop.store.as_ref(), range, &|_| {}).await.unwrap();
+    let after = report(Range { after: gone, upto: Position(shop.head().await) }).await;
+    assert_eq!((after.faults, after.count(FaultKind::ChainBroken)), (1, 1), "its place is named: {after:?}");
+    let before = report(Range { after: Position::ZERO, upto: Position(gone.0 - 1) }).await;
+    assert!(before.is_whole(), "{before:?}");
+    let just = report(Range { after: Position(gone.0 - 1), upto: gone }).await;
+    assert_eq!((just.faults, just.count(FaultKind::Missing)), (1, 1), "{just:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -170,19 +170,6 @@ fn plain(config: &KafkaConfig) -> BaseConsumer {
         .unwrap()
 }
 
-/// A plain consumer of all partitions, committed records only.
-pub(crate) fn outsider(config: &KafkaConfig, from: Offset) -> BaseConsumer {
-    let consumer = plain(config);
-    let mut assignment = TopicPartitionList::new();
-    for topic in topics(config) {
-        for partition in 0..PARTITIONS {
-            assignment.add_partition_offset(&topic, partition, from).unwrap();
-        }
-    }
-    consumer.assign(&assignment).unwrap();
-    consumer
-}
-
 /// Reads both topics from the first record to the last, committed ones only.
 pub(crate) fn read_all(config: &KafkaConfig) -> Vec<Seen> {
     let consumer = plain(config);
@@ -213,14 +200,15 @@ where
     M::Headers: rdkafka::message::Headers,
 {
     use rdkafka::message::Headers as _;
-    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+    let headers = record.headers().into_iter().flat_map(|headers| headers.iter());
     Seen {
         topic: record.topic().to_owned(),
         partition: record.partition(),
         offset: record.offset(),
         key: text(record.key()),
         value: text(record.payload()),
-        headers: record.headers().unwrap().iter().map(|header| (header.key.to_owned(), text(header.value))).collect(),
+        headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
     }
 }
 
