@@ -1,7 +1,7 @@
 //! A store that was restored from an older state than Kafka has seen: nothing is written until that is settled; then all goes on, and what
 //! is gone can be told exactly.
 use crate::{
-    support::{Seen, Shop, assert_chained, caught_up, config, read_all, server, until},
+    support::{Seen, Shop, assert_chained, caught_up, config, dice, read_all, server, until},
     verify::{mirrored, planted, verify},
 };
 use eventstore::{Abandoned, EventFeed, EventStore, Incarnation, Life, Position, RecordedEvent};
@@ -9,7 +9,7 @@ use mirror::{
     FaultKind, Gone, Halt, KafkaConfig, KafkaFeed, Place, Relay, RelayConfig, RelayHandle, RelayState,
     recover::{Standing, read_lost, survey},
 };
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rand::RngExt as _;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -112,9 +112,7 @@ async fn assert_an_outsider_agrees(kafka: &KafkaConfig, shop: &Shop) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_store_halts_the_relay_until_what_it_lost_is_settled_and_then_all_goes_on() {
     let Some(brokers) = server::shared() else { return };
-    let seed: u64 = std::env::var("WAYBILL_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("WAYBILL_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = dice();
     let kafka = config(brokers);
     let mut lost = mirrored(&kafka).await;
     let backup = lost.backup();

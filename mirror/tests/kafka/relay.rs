@@ -1,10 +1,10 @@
 //! What an outsider sees of the relay's work, whatever becomes of the relay.
 use crate::support::{
-    PARTITIONS, Shop, assert_chained, assert_each_once_in_order, caught_up, config, one_caught_up, read_all, server,
-    topics, until,
+    PARTITIONS, Shop, assert_chained, assert_each_once_in_order, caught_up, config, dice, one_caught_up, read_all,
+    server, topics, until,
 };
 use mirror::{Halt, Relay, RelayConfig, RelayState};
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rand::RngExt as _;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -38,9 +38,7 @@ async fn a_backlog_and_what_follows_is_in_kafka_once_and_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_while_relays_are_dropped_and_replaced() {
     let Some(brokers) = server::shared() else { return };
-    let seed: u64 = std::env::var("WAYBILL_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("WAYBILL_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = dice();
     let kafka = config(brokers);
     let mut shop = Shop::new(100);
     let stop = CancellationToken::new();

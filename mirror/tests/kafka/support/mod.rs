@@ -1,11 +1,12 @@
-//! A log of orders to mirror, and an outsider who reads Kafka and knows nothing of us.
+//! A log of orders to mirror, and outsiders who read Kafka and know nothing of us.
+pub(crate) mod outsider;
 pub(crate) mod server;
+mod shop;
 
-use eventstore::{
-    Append, EventStore, Expected, MemoryEventStore, NewEvent, StreamAppend, StreamId, Version,
-    contract::given::{append, payload},
-};
+pub(crate) use shop::Shop;
+
 use mirror::{KafkaConfig, RelayHandle, RelayState, RelayStatus};
+use rand::{SeedableRng as _, rngs::StdRng};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -13,7 +14,6 @@ use rdkafka::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
     time::{Duration, Instant},
 };
 use uuid::Uuid;
@@ -29,97 +29,12 @@ pub(crate) fn config(brokers: &str) -> KafkaConfig {
     }
 }
 
-/// Many orders and a few shelves; each event holds its key and its number under that key.
-#[derive(Debug)]
-pub(crate) struct Shop {
-    pub(crate) store: Arc<MemoryEventStore>,
-    counts: HashMap<StreamId, i32>,
-    orders: Vec<StreamId>,
-    shelves: Vec<(StreamId, String)>,
-    turn: usize,
-}
-
-impl Shop {
-    pub(crate) fn new(orders: usize) -> Shop {
-        let shelf = |n: usize| {
-            let sku = format!("SKU-{n}");
-            (StreamId::new(Uuid::new_v5(&Uuid::NAMESPACE_OID, sku.as_bytes()), "stock"), sku)
-        };
-        Shop {
-            store: Arc::new(MemoryEventStore::default()),
-            counts: HashMap::new(),
-            // Random in the last byte, which decides on the partition.
-            orders: (0..orders).map(|_| StreamId::new(Uuid::new_v4(), "order")).collect(),
-            shelves: (0..5).map(shelf).collect(),
-            turn: 0,
-        }
-    }
-
-    /// A copy as it is now, to be restored later.
-    pub(crate) fn backup(&self) -> Shop {
-        Shop {
-            store: Arc::new(self.store.backup()),
-            counts: self.counts.clone(),
-            orders: self.orders.clone(),
-            shelves: self.shelves.clone(),
-            turn: self.turn,
-        }
-    }
-
-    /// `count` appends of two events of an order; now and then a receipt.
-    pub(crate) async fn trade(&mut self, count: usize) {
-        for _ in 0..count {
-            self.turn += 1;
-            let order = self.orders[self.turn % self.orders.len()].clone();
-            let key = format!("ord_{}", order.id.simple());
-            self.append(&order, 2, |n| format!(r#"{{"key": "{key}", "n": {n}}}"#)).await;
-            if self.turn % 10 == 1 {
-                self.receive().await;
-            }
-        }
-    }
-
-    pub(crate) async fn receive(&mut self) {
-        let (shelf, sku) = self.shelves[self.turn % self.shelves.len()].clone();
-        let key = format!("dev/main/{sku}");
-        let json = |n| format!(r#"{{"location": "main", "sku": "{sku}", "key": "{key}", "n": {n}}}"#);
-        self.append(&shelf, 1, json).await;
-    }
-
-    async fn append(&mut self, stream: &StreamId, count: i32, json: impl Fn(i32) -> String) {
-        let before = self.counts.entry(stream.clone()).or_default();
-        let events = (*before + 1..=*before + count).map(|n| NewEvent {
-            event_type: "Traded".into(),
-            schema_version: 1,
-            payload: payload(&json(n)),
-            rank: 0,
-        });
-        let stream = StreamAppend {
-            stream: stream.clone(),
-            expected: Expected::Exact(Version(*before)),
-            events: events.collect(),
-        };
-        *before += count;
-        self.store.append(Append { streams: vec![stream], ..append() }).await.unwrap();
-    }
-
-    pub(crate) fn store(&self) -> Arc<dyn EventStore> {
-        self.store.clone()
-    }
-
-    pub(crate) async fn head(&self) -> i64 {
-        self.store.head().await.unwrap().position.0
-    }
-
-    /// How many events there are of each key.
-    pub(crate) fn counts(&self) -> BTreeMap<String, i64> {
-        let shelf = |stream: &StreamId| self.shelves.iter().find(|(shelf, _)| shelf == stream);
-        let key = |stream: &StreamId| match shelf(stream) {
-            Some((_, sku)) => format!("dev/main/{sku}"),
-            None => format!("ord_{}", stream.id.simple()),
-        };
-        self.counts.iter().map(|(stream, count)| (key(stream), i64::from(*count))).collect()
-    }
+/// What comes of a seed that is printed, or of the one that is given.
+pub(crate) fn dice() -> StdRng {
+    let given = std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = given.unwrap_or_else(rand::random);
+    println!("seed {seed}: repeat with WAYBILL_TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
 }
 
 pub(crate) async fn until(relay: &RelayHandle, what: impl Fn(&RelayStatus) -> bool) -> RelayStatus {
