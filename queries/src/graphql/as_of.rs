@@ -2,7 +2,7 @@
 //!
 //! The rows serve one end alone, to find an order by its ref. Whatever hangs on an order that was asked for as of then is of then too.
 use super::{
-    error::{coded, corrupt, unavailable},
+    error::{coded, corrupt, database, unavailable},
     order::Order,
     scalars::{DateTime, Position},
     snapshot::Snapshot,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     projections::{ProjectionError, past::Past},
-    sql::{list::Slice, read::TimelineRecord},
+    sql::{list::Slice, parked::skipped_of, read::TimelineRecord},
 };
 use async_graphql::{Context, Error, ErrorExtensions, OneofObject, Result};
 use eventstore::{AsOf as Moment, AsOfError, EventStore, Position as LogPosition, ReadError};
@@ -67,7 +67,13 @@ pub(super) async fn position(ctx: &Context<'_>, as_of: AsOf) -> Result<LogPositi
 /// The order of this id as it was, if it existed then and does for the viewer.
 pub(super) async fn by_id(ctx: &Context<'_>, id: Uuid, position: LogPosition) -> Result<Option<Order>> {
     let archive = ctx.data::<Arc<Archive>>()?;
-    let events = archive.store.read_streams_as_of(id, position).await.map_err(|error| unreadable(&error))?;
+    let mut events = archive.store.read_streams_as_of(id, position).await.map_err(|error| unreadable(&error))?;
+    let skipped = {
+        let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
+        skipped_of(&mut conn, id).await.map_err(|error| database(&error))?
+    };
+    // What a person has left out, the rows never showed.
+    events.retain(|event| !skipped.contains(&(event.incarnation, event.position)));
     match Past::of(id, events).map_err(|error| unfoldable(&error))? {
         Some(past) if sees(ctx, &past.order.shop)? => Ok(Some(Order::of_past(Arc::new(past)))),
         _ => Ok(None),

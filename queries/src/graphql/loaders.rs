@@ -1,6 +1,6 @@
 //! Loads what many fields of one request ask for in one statement each. They live as long as the request.
 use super::snapshot::Snapshot;
-use crate::sql::read::{self, FulfillmentRecord, OrderRecord, SagaRecord, TimelineRecord};
+use crate::sql::read::{self, FulfillmentRecord, OrderRecord, ParkedRecord, SagaRecord, TimelineRecord};
 use async_graphql::dataloader::Loader;
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
@@ -43,6 +43,9 @@ pub(super) struct Part {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TimelineCountOf(pub(super) Uuid);
+/// What parked an order, if anything did.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ParkedOf(pub(super) Uuid);
 
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<sqlx::Error>>;
 
@@ -134,5 +137,16 @@ impl Loader<TimelineCountOf> for Loaders {
         let orders: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
         let counts = read::timeline_counts(&mut *self.snapshot.read().await, &orders).await?;
         Ok(counts.into_iter().map(|(order, count)| (TimelineCountOf(order), count)).collect())
+    }
+}
+
+impl Loader<ParkedOf> for Loaders {
+    type Value = ParkedRecord;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[ParkedOf]) -> Loaded<ParkedOf, ParkedRecord> {
+        let orders: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let rows = read::parked(&mut *self.snapshot.read().await, &orders).await?;
+        Ok(rows.into_iter().map(|row| (ParkedOf(row.key), row)).collect())
     }
 }

@@ -3,7 +3,7 @@ use super::{
     connection::{Arguments, cost},
     error::{corrupt, shared},
     fulfillment::Fulfillment,
-    loaders::{FulfillmentsOf, Loaders, OrderById, SagaOf},
+    loaders::{FulfillmentsOf, Loaders, OrderById, ParkedOf, SagaOf},
     saga::Saga,
     scalars::{DateTime, Decimal, Position},
     timeline::{self, TimelineConnection},
@@ -97,6 +97,16 @@ pub(super) struct Charge {
     amount: Decimal,
     /// The line that it belongs to, if it belongs to one.
     line_id: Option<ID>,
+}
+
+/// Why an order is shown as it was before an event.
+#[derive(SimpleObject)]
+pub(super) struct Parked {
+    /// Of the event that can't be taken in; it and all later ones of the order are not shown.
+    position: Position,
+    /// For an operator.
+    cause: String,
+    since: DateTime,
 }
 
 /// What happened to an order's money.
@@ -262,6 +272,16 @@ impl Order {
         before: Option<String>,
     ) -> Result<TimelineConnection> {
         timeline::of(ctx, self.0.order_id, self.1.as_deref(), Arguments { first, after, last, before }).await
+    }
+
+    /// Set when what is said here is not all that happened: an event of the order can't be taken in, and until an operator has seen to it the
+    /// order is shown as it was before. Null as a rule, and for an order of then.
+    async fn parked(&self, ctx: &Context<'_>) -> Result<Option<Parked>> {
+        if self.1.is_some() {
+            return Ok(None);
+        }
+        let found = ctx.data::<DataLoader<Loaders>>()?.load_one(ParkedOf(self.0.order_id)).await.map_err(shared)?;
+        Ok(found.map(|row| Parked { position: Position(row.position), cause: row.cause, since: DateTime(row.parked_at) }))
     }
 
     /// How many events the order's own stream holds, as in REST.

@@ -80,6 +80,14 @@ pub(crate) struct TimelineRecord {
     pub(crate) actor_kind: String,
 }
 
+#[derive(Clone, Debug)]
+pub(crate) struct ParkedRecord {
+    pub(crate) key: Uuid,
+    pub(crate) position: i64,
+    pub(crate) cause: String,
+    pub(crate) parked_at: DateTime<Utc>,
+}
+
 pub(crate) async fn orders(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderRecord>> {
     sqlx::query_as!(
         OrderRecord,
@@ -226,4 +234,15 @@ pub(crate) async fn timeline_counts(conn: &mut PgConnection, orders: &[Uuid]) ->
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.order_id, row.count)).collect())
+}
+
+/// Which of these keys are parked.
+pub(crate) async fn parked(conn: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<ParkedRecord>> {
+    sqlx::query_as!(
+        ParkedRecord,
+        "SELECT key, position, cause, parked_at FROM read.parked WHERE key = ANY($1)",
+        keys
+    )
+    .fetch_all(conn)
+    .await
 }

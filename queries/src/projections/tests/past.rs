@@ -58,7 +58,7 @@ async fn the_past_is_what_the_read_model_showed_at_every_position_of_a_run() {
     let head = given.head().await;
     let graphql = given.graphql();
     let builder_pool = pool(&given.pool.connect_options(), "read");
-    let mut builder = Builder::open(given.store.clone(), builder_pool.clone()).await.unwrap();
+    let mut builder = Builder::take_over(given.store.clone(), builder_pool.clone()).await.unwrap();
     let mut shown = Vec::new();
     for position in 1..=head.0 {
         let event = given.store.read_log(Position(position - 1), 1).await.unwrap();

@@ -1,0 +1,120 @@
+//! The rows of the orders that a part of the log touched, against their histories.
+use super::parked::teleport;
+use crate::{
+    given::{Given, placed},
+    projections::{OrderAudit, RangeComparison, audit::PAGE_EVENTS, tests::busy, verify_orders},
+};
+use domain::OrderId;
+use eventstore::Position;
+use sqlx::AssertSqlSafe;
+
+async fn all(given: &Given) -> RangeComparison {
+    let head = given.head().await;
+    verify_orders(given.store.clone(), &given.pool.connect_options(), Position::ZERO, head).await.unwrap()
+}
+
+/// The tables that differ, and which side has more.
+fn told(compared: &RangeComparison) -> Vec<(&'static str, bool)> {
+    compared.differences.iter().map(|difference| (difference.table, difference.missing)).collect()
+}
+
+async fn tamper(given: &Given, sql: &str, order: OrderId) {
+    let done = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(order.0).execute(&given.pool).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{sql}");
+}
+
+#[tokio::test]
+async fn each_row_that_was_tampered_with_is_found_by_its_order() {
+    for (sql, found) in [
+        ("UPDATE read.orders SET captured = captured + 1 WHERE order_id = $1", vec![("orders", true), ("orders", false)]),
+        ("DELETE FROM read.orders WHERE order_id = $1", vec![("orders", true)]),
+        ("DELETE FROM read.order_skus WHERE order_id = $1 AND sku = 'b'", vec![("order_skus", true)]),
+        (
+            "DELETE FROM read.timeline WHERE (order_id, position) = ($1, (SELECT max(position) FROM read.timeline WHERE order_id = $1))",
+            vec![("timeline", true)],
+        ),
+        (
+            "INSERT INTO read.timeline SELECT order_id, 1000000, at, type, summary, actor, actor_kind FROM read.timeline
+              WHERE order_id = $1 LIMIT 1",
+            vec![("timeline", false)],
+        ),
+        ("UPDATE read.fulfillments SET stage = 'PACKED' WHERE order_id = $1", vec![("fulfillments", true), ("fulfillments", false)]),
+        (
+            "INSERT INTO read.fulfillments SELECT gen_random_uuid(), order_id, shop, location, stage, carrier, tracking_number, lines
+               FROM read.fulfillments WHERE order_id = $1",
+            vec![("fulfillments", false)],
+        ),
+        ("UPDATE read.sagas SET step = 'ship' WHERE order_id = $1", vec![("sagas", true), ("sagas", false)]),
+    ] {
+        let given = Given::new().await;
+        given.receive("dev", "a", 10).await;
+        let order = given.completed("dev", placed("r-1", &[("a", 1), ("b", 1)])).await;
+        given.completed("dev", placed("r-2", &[("a", 1)])).await;
+        given.project().await;
+        let clean = all(&given).await;
+        assert_eq!((clean.differences.len(), clean.orders, clean.parked), (0, 2, 0));
+        assert_eq!((clean.upto, clean.position), (given.head().await, given.head().await));
+        assert!(clean.rows > 10, "{}", clean.rows);
+        tamper(&given, sql, order).await;
+        assert_eq!(told(&all(&given).await), found, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn only_orders_touched_in_the_range_are_looked_at_and_these_as_a_whole() {
+    let given = Given::new().await;
+    let order = given.completed("dev", placed("r-1", &[("a", 1)])).await;
+    let first = given.head().await;
+    given.completed("dev", placed("r-2", &[("a", 1)])).await;
+    given.project().await;
+    tamper(&given, "DELETE FROM read.sagas WHERE order_id = $1", order).await;
+    let database = given.pool.connect_options();
+    let later = verify_orders(given.store.clone(), &database, first, given.head().await).await.unwrap();
+    assert_eq!((later.orders, told(&later)), (1, vec![]));
+    let last = verify_orders(given.store.clone(), &database, Position(first.0 - 1), first).await.unwrap();
+    assert_eq!((last.orders, last.upto, told(&last)), (1, first, vec![("sagas", true)]));
+    let nothing = verify_orders(given.store.clone(), &database, given.head().await, Position(1_000_000)).await.unwrap();
+    assert_eq!((nothing.orders, nothing.rows, nothing.upto), (0, 0, given.head().await));
+}
+
+#[tokio::test]
+async fn parked_orders_are_left_out_and_counted() {
+    let given = Given::new().await;
+    let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+    teleport(&given, order).await;
+    given.place("dev", placed("r-2", &[("a", 1)])).await;
+    given.project().await;
+    let compared = all(&given).await;
+    assert_eq!((compared.orders, compared.parked, told(&compared)), (1, 1, vec![]));
+}
+
+#[tokio::test]
+async fn an_audit_page_by_page_beside_a_runner_at_work_finds_nothing_and_ends_at_the_head() {
+    let given = Given::new().await;
+    given.receive("dev", "a", 10_000).await;
+    let mut running = given.run();
+    let mut orders = busy(&given, 60).await;
+    let mut audit = OrderAudit::open(given.store.clone(), &given.pool.connect_options()).await.unwrap();
+    let (mut after, mut compared, mut pages) = (Position::ZERO, 0, 0);
+    for _ in 0..40 {
+        orders.extend(busy(&given, 3).await);
+        for order in &orders[orders.len() - 3..] {
+            given.goes_well(*order, 1).await;
+        }
+        let found = audit.compare(after, given.head().await).await.unwrap();
+        assert_eq!(found.differences, vec![], "up to {}", found.upto);
+        assert!(found.upto <= found.position && found.upto.0 - after.0 <= PAGE_EVENTS as i64);
+        pages += usize::from(found.upto > after);
+        (after, compared) = (found.upto, compared + found.orders);
+    }
+    running.reaches(given.head().await).await;
+    while after < given.head().await {
+        let found = audit.compare(after, given.head().await).await.unwrap();
+        assert_eq!(found.differences, vec![]);
+        assert!(found.upto > after);
+        after = found.upto;
+    }
+    assert!(compared > 60 && pages > 2, "{compared} orders in {pages} pages");
+    audit.close().await.unwrap();
+    running.stop().await;
+}
