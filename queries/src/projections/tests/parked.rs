@@ -246,7 +246,10 @@ async fn a_newer_program_s_replay_honours_what_is_parked_and_an_older_one_says_w
 
     // And the other way round: the rows were written by a program that knows the event.
     let mut running = given.run_on(Taught::new(&given.store, true), &given.pool.connect_options());
-    has_parked(&mut running, 0).await;
+    running.reaches(given.head().await).await;
+    while !parked(&given).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     running.stop().await;
     assert_eq!(status(&given, order).await.as_deref(), Some("CANCELLING"));
     let compared = verify_projections(given.store.clone(), &given.pool.connect_options()).await.unwrap();

@@ -88,7 +88,7 @@ async fn a_skipped_event_is_left_out_and_the_next_one_may_park_the_order_again()
     assert_eq!(ask(&given, order.0, Verb::Skip).await, Outcome::Parked);
     let [(_, position, _)] = parked(&given).await.try_into().unwrap();
     assert_eq!(position, again.0);
-    assert_eq!(status(&given, order).await.as_deref(), Some("AUTHORIZED"), "up to the next one");
+    assert_eq!(status(&given, order).await.as_deref(), Some("RELEASED"), "up to the next one");
     assert_equal(&given, given.store.clone(), 1).await;
     assert_eq!(ask(&given, order.0, Verb::Skip).await, Outcome::Released);
     assert_eq!(status(&given, order).await.as_deref(), Some("COMPLETED"));
