@@ -7,7 +7,7 @@ use crate::{
     health::{Health, Part},
     roles::Role,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use commands::LocationModes;
 use eventstore::{ApiKeys, EventStore, Log, PgEventStore, Shops, Vault, sql};
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
@@ -33,7 +33,11 @@ impl Core {
         let database: PgConnectOptions = at.postgres.parse().context("DATABASE_URL is no PostgreSQL URL")?;
         let pool = database_pool(&at.postgres, health).await;
         sql::migrate(&pool).await?;
-        // REPLICA CHECK
+        if settings.roles.append() && sql::replica::is_replica(&pool, Log::MAIN).await? {
+            bail!(
+                "this database is a replica's copy of a log: use the original, or start it with --role replica,projections,api"
+            );
+        }
         let pg = Arc::new(PgEventStore::connect(pool.clone(), Log::MAIN, sql::Options::default()).await?);
         let store: Arc<dyn EventStore> = pg.clone();
         let (keys, shops) = (Arc::new(ApiKeys::new(pg.clone())), Arc::new(Shops::new(pg.clone())));

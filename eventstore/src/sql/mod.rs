@@ -15,6 +15,7 @@ pub mod moment;
 mod person_keys;
 mod read;
 mod recall;
+pub mod replica;
 pub mod restoring;
 pub mod slots;
 pub mod transfer;
@@ -52,6 +53,8 @@ pub struct PgEventStore {
     log: Log,
     appends: GroupCommit,
     head: watch::Sender<Position>,
+    /// Fed by Kafka alone: it takes no appends.
+    replica: bool,
     claim_days: watch::Receiver<ClaimDays>,
     _listener: AbortOnDropHandle<()>,
     _claim_days: AbortOnDropHandle<()>,
@@ -62,6 +65,7 @@ impl PgEventStore {
     /// Besides the pool's it holds two connections of its own: one appends, one listens.
     pub async fn connect(pool: PgPool, log: Log, options: Options) -> Result<PgEventStore, ReadError> {
         slots::begin_log(&pool, log).await?;
+        let replica = replica::is_replica(&pool, log).await?;
         let (head, _) = watch::channel(read::head(&pool, log).await?.position);
         let missed = Arc::new(Notify::new());
         let (state, claim_days) = watch::channel(ClaimDays::default());
@@ -71,7 +75,7 @@ impl PgEventStore {
         let appends = GroupCommit::start(writer, options.limits, head.clone());
         let listener = AbortOnDropHandle::new(tokio::spawn(listen::follow(pool.clone(), log, head.clone())));
         let look_after = AbortOnDropHandle::new(tokio::spawn(look_after));
-        Ok(PgEventStore { pool, log, appends, head, claim_days, _listener: listener, _claim_days: look_after })
+        Ok(PgEventStore { pool, log, appends, head, replica, claim_days, _listener: listener, _claim_days: look_after })
     }
 
     /// How it stands with the partitions of claims that expire.
@@ -82,6 +86,11 @@ impl PgEventStore {
     /// Looks after those partitions now, as it does by itself every hour.
     pub async fn keep_claim_days(&self) -> ClaimDays {
         claim_days::keep(&self.pool).await
+    }
+
+    /// Whether it is a copy of a log that is written elsewhere: it can be read, and every append is refused.
+    pub fn is_replica(&self) -> bool {
+        self.replica
     }
 
     pub fn pool(&self) -> &PgPool {
@@ -96,6 +105,9 @@ impl EventStore for PgEventStore {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        if self.replica {
+            return Err(AppendError::Unavailable(READ_ONLY.to_owned()));
+        }
         let prepared = Arc::new(Prepared::new(append)?);
         let refusal = match self.appends.append(prepared.clone()).await {
             Err(refusal) if refusal.may_be_its_own() => refusal,
@@ -185,6 +197,8 @@ impl EventStore for PgEventStore {
         within(read::sealed(&self.pool, subject)).await
     }
 }
+
+const READ_ONLY: &str = "this database is a replica, fed by Kafka alone: append to the store that it is a copy of";
 
 /// A read that gets no answer for so long is given up: its connection may be dead without a word.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);

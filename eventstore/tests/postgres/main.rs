@@ -15,6 +15,7 @@ mod order;
 mod outages;
 mod processes;
 mod refusals;
+mod replica;
 mod support;
 
 use support::{store, store_on};

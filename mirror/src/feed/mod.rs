@@ -48,6 +48,11 @@ impl KafkaFeed {
         KafkaFeed { config, log, after, lives: Lives::first(), open: None }
     }
 
+    /// The lives of the log, as far as the records tell.
+    pub fn lives(&self) -> &Lives {
+        &self.lives
+    }
+
     /// The last place that it answered.
     pub fn place(&self) -> Place {
         self.after
