@@ -18,6 +18,8 @@ const DEFAULT_LOG: &str = "info,sqlx=error";
 const DEFAULT_DATA_DIR: &str = "./.waybill";
 /// Fixed for a topic's life.
 const DEFAULT_KAFKA_PARTITIONS: i32 = 8;
+/// A twentieth of a core at most.
+const DEFAULT_AUDIT_SHARE: f64 = 0.05;
 
 /// What every command takes.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -66,6 +68,9 @@ pub struct Options {
     /// A shipping provider of your own; without it the simulator is started
     #[arg(long, env = "WAYBILL_SHIPPING_URL", global = true, value_name = "URL")]
     pub shipping_url: Option<String>,
+    /// How much of its time the audit of Kafka and of the read model works, 0 to 1; 0: not at all [default: 0.05]
+    #[arg(long, env = "WAYBILL_AUDIT_SHARE", global = true, value_name = "SHARE")]
+    pub audit_share: Option<f64>,
     /// How logs are written to standard error [default: text on a terminal, else json]
     #[arg(long, env = "WAYBILL_LOG_FORMAT", global = true, value_enum)]
     pub log_format: Option<LogFormat>,
@@ -112,6 +117,7 @@ pub struct Settings {
     pub participants: Participants,
     pub payment_url: Option<String>,
     pub shipping_url: Option<String>,
+    pub audit_share: f64,
     pub log_format: Option<LogFormat>,
     pub log: String,
     pub roles: Roles,
@@ -132,6 +138,10 @@ impl Settings {
         if !(1..=256).contains(&kafka_partitions) {
             bail!("kafka_partitions is {kafka_partitions}; it must be 1 to 256");
         }
+        let audit_share = first!(audit_share).unwrap_or(DEFAULT_AUDIT_SHARE);
+        if !(0.0..=1.0).contains(&audit_share) {
+            bail!("audit_share is {audit_share}; it must be 0 to 1");
+        }
         let http_addr_given = http_addr.is_some();
         let text = http_addr.unwrap_or_else(|| DEFAULT_HTTP_ADDR.to_owned());
         let text = text.trim_start_matches("http://").trim_end_matches('/');
@@ -150,6 +160,7 @@ impl Settings {
             participants: first!(participants).unwrap_or_default(),
             payment_url: first!(payment_url),
             shipping_url: first!(shipping_url),
+            audit_share,
             log_format: first!(log_format),
             log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             roles: first!(role).map_or_else(|| Ok(Roles::all()), Roles::of)?,

@@ -1,5 +1,6 @@
 //! Builds the parts and joins them: the only place where they meet.
 mod app;
+mod audits;
 mod core;
 mod participants;
 mod ports;

@@ -15,8 +15,8 @@ use domain::{
     stock::{StockAdjusted, StockReceived},
 };
 use eventstore::{
-    Actor, ActorKind, Append, EventStore, Expected, MemoryEventStore, Metadata, NewEvent, Position, RecordedEvent, Role, Source,
-    StreamAppend, StreamId,
+    Actor, ActorKind, Append, EventStore, Expected, MemoryEventStore, Metadata, NewEvent, Position, RecordedEvent,
+    Role, Source, StreamAppend, StreamId,
     testing::{TestDatabase, TestPostgres},
 };
 use sqlx::postgres::PgConnectOptions;
@@ -260,7 +260,13 @@ impl Given {
     }
 
     /// An event of any type in this stream, as another program would write it.
-    pub(crate) async fn record(&self, stream: StreamId, event_type: &'static str, schema_version: i16, payload: &str) -> Position {
+    pub(crate) async fn record(
+        &self,
+        stream: StreamId,
+        event_type: &'static str,
+        schema_version: i16,
+        payload: &str,
+    ) -> Position {
         let payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
         let event = NewEvent { event_type: event_type.into(), schema_version, payload, rank: 0 };
         let mut append = empty_append("dev", ActorKind::System);

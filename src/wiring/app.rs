@@ -1,5 +1,5 @@
 //! The application of one process: what its roles need, started in the order of their needs and stopped in reverse.
-use super::{core::Core, participants::participants, ports, read_model, reports};
+use super::{audits, core::Core, participants::participants, ports, read_model, reports};
 use crate::{
     config::Settings,
     elsewhere,
@@ -63,6 +63,7 @@ impl App {
         let outcomes = Outcomes::new();
         let (read_model, applied) = start_read_model(&core, roles, &outcomes, &health, &stop_rest).unzip();
         let relay = start_relay(&core, roles, at, &health, &stop_rest);
+        audits::start(&core, settings, at, applied.clone(), &stop_rest);
         let sagas = match &vault {
             Some(vault) if roles.has(Role::Sagas) => Some(start_sagas(&core, vault, data_dir, at, &stop_sagas)?),
             _ => None,

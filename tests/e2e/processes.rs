@@ -17,6 +17,7 @@ use std::{
 
 /// Orders placed in the midst of it.
 const UNDER_WAY: usize = 4;
+const BETWEEN_ORDERS: Duration = Duration::from_millis(150);
 /// Until a request is tried again at another process.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// An order is placed or has ended within this time, whatever happens.
@@ -60,6 +61,7 @@ impl Shops {
         while !self.stop.load(Ordering::Relaxed) {
             let token = if turn.is_multiple_of(7) { "tok_decline" } else { "tok_ok" };
             let (body, key) = (order(&self.sku, 1, token), unique("key"));
+            tokio::time::sleep(BETWEEN_ORDERS).await;
             let since = Instant::now();
             loop {
                 assert!(since.elapsed() < AT_LAST, "an order can't be placed for {AT_LAST:?}");

@@ -281,7 +281,11 @@ impl Order {
             return Ok(None);
         }
         let found = ctx.data::<DataLoader<Loaders>>()?.load_one(ParkedOf(self.0.order_id)).await.map_err(shared)?;
-        Ok(found.map(|row| Parked { position: Position(row.position), cause: row.cause, since: DateTime(row.parked_at) }))
+        Ok(found.map(|row| Parked {
+            position: Position(row.position),
+            cause: row.cause,
+            since: DateTime(row.parked_at),
+        }))
     }
 
     /// How many events the order's own stream holds, as in REST.

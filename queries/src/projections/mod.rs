@@ -12,6 +12,7 @@
 //!   Nothing is skipped but by a person who says why;
 //! - rows of events that the log has lost (it was restored to an older state) stand still until they are made again.
 mod audit;
+mod auditor;
 mod batch;
 mod builder;
 mod error;
@@ -34,6 +35,7 @@ pub(crate) mod timeline;
 mod watch;
 
 pub use audit::{OrderAudit, RangeComparison, verify_orders};
+pub use auditor::{AuditPace, AuditVerdict, audit_rows};
 pub use batch::ChangedOrder;
 pub use error::ProjectionError;
 pub use parked::{MAX_PARKED, Parked};

@@ -238,11 +238,7 @@ pub(crate) async fn timeline_counts(conn: &mut PgConnection, orders: &[Uuid]) ->
 
 /// Which of these keys are parked.
 pub(crate) async fn parked(conn: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<ParkedRecord>> {
-    sqlx::query_as!(
-        ParkedRecord,
-        "SELECT key, position, cause, parked_at FROM read.parked WHERE key = ANY($1)",
-        keys
-    )
-    .fetch_all(conn)
-    .await
+    sqlx::query_as!(ParkedRecord, "SELECT key, position, cause, parked_at FROM read.parked WHERE key = ANY($1)", keys)
+        .fetch_all(conn)
+        .await
 }

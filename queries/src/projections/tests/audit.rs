@@ -2,11 +2,17 @@
 use super::parked::teleport;
 use crate::{
     given::{Given, placed},
-    projections::{OrderAudit, RangeComparison, audit::PAGE_EVENTS, tests::busy, verify_orders},
+    projections::{
+        AuditPace, AuditVerdict, OrderAudit, RangeComparison, audit::PAGE_EVENTS, audit_rows, tests::busy,
+        verify_orders,
+    },
 };
 use domain::OrderId;
 use eventstore::Position;
 use sqlx::AssertSqlSafe;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 async fn all(given: &Given) -> RangeComparison {
     let head = given.head().await;
@@ -117,4 +123,34 @@ async fn an_audit_page_by_page_beside_a_runner_at_work_finds_nothing_and_ends_at
     assert!(compared > 60 && pages > 2, "{compared} orders in {pages} pages");
     audit.close().await.unwrap();
     running.stop().await;
+}
+
+#[tokio::test]
+async fn the_audit_finds_what_was_tampered_with_keeps_it_in_mind_and_forgets_it_once_it_is_mended() {
+    let given = Given::new().await;
+    given.receive("dev", "a", 10).await;
+    let order = given.completed("dev", placed("r-1", &[("a", 1)])).await;
+    given.project().await;
+    tamper(&given, "UPDATE read.orders SET captured = captured + 1 WHERE order_id = $1", order).await;
+
+    let (short, stop) = (Duration::from_millis(20), CancellationToken::new());
+    let pace = AuditPace { share: 1.0, idle: short, between_passes: short };
+    let (told, mut verdict) = watch::channel(AuditVerdict::default());
+    let (_applied, applied) = watch::channel(given.head().await);
+    let database = (*given.pool.connect_options()).clone();
+    tokio::spawn(audit_rows(given.store.clone(), database, applied, pace, told, stop.clone()));
+    let mut until = async |what: &dyn Fn(&AuditVerdict) -> bool| {
+        let waited = tokio::time::timeout(Duration::from_secs(30), verdict.wait_for(|verdict| what(verdict))).await;
+        waited.expect("in time").unwrap().clone()
+    };
+    let found = until(&|verdict| verdict.passes > 0).await;
+    assert_eq!(
+        (found.differences, found.position),
+        (2, given.head().await),
+        "the row that is, and the one that should be"
+    );
+    until(&|verdict| verdict.passes > found.passes + 2 && verdict.differences == 2).await;
+    tamper(&given, "UPDATE read.orders SET captured = captured - 1 WHERE order_id = $1", order).await;
+    until(&|verdict| verdict.differences == 0).await;
+    stop.cancel();
 }

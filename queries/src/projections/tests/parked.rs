@@ -51,7 +51,8 @@ pub(super) async fn assert_equal(given: &Given, store: Arc<dyn EventStore>, park
 pub(super) async fn ask(given: &Given, key: Uuid, verb: Verb) -> Outcome {
     let keys = ParkedKeys::new(&given.pool.connect_options());
     let found = keys.get(key).await.unwrap().expect("it is parked");
-    let request = keys.ask(&found.event, verb, "as agreed with the shop", "ada").await.unwrap().expect("nothing else is asked");
+    let request =
+        keys.ask(&found.event, verb, "as agreed with the shop", "ada").await.unwrap().expect("nothing else is asked");
     let outcome = async {
         loop {
             if let Some(outcome) = keys.outcome(request).await.unwrap() {

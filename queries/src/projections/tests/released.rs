@@ -67,7 +67,10 @@ async fn an_operator_releases_an_order_once_the_program_knows_the_event() {
     assert_eq!(keys.get(order.0).await.unwrap(), None);
     assert_equal(&given, store, 0).await;
     let asked: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT verb, reason, outcome FROM parked_requests ORDER BY id").fetch_all(&given.pool).await.unwrap();
+        sqlx::query_as("SELECT verb, reason, outcome FROM parked_requests ORDER BY id")
+            .fetch_all(&given.pool)
+            .await
+            .unwrap();
     let record = |outcome: &str| ("release".to_owned(), "as agreed with the shop".to_owned(), outcome.to_owned());
     assert_eq!(asked, [record("parked"), record("released")]);
     running.stop().await;
@@ -201,7 +204,9 @@ async fn what_is_released_skipped_or_parked_while_a_replay_runs_is_no_difference
             .fetch_one(&given.pool)
             .await
             .unwrap();
-        if begun && sqlx::query("SELECT FROM read_replay.projections").fetch_optional(&given.pool).await.unwrap().is_some() {
+        if begun
+            && sqlx::query("SELECT FROM read_replay.projections").fetch_optional(&given.pool).await.unwrap().is_some()
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -175,7 +175,11 @@ async fn runners_come_and_go_and_the_rows_are_those_of_a_replay() {
         tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
         running.push(given.run());
         let victim = running.swap_remove(random.random_range(0..running.len()));
-        if random.random_bool(0.7) { victim.kill().await } else { victim.stop().await }
+        if random.random_bool(0.7) {
+            victim.kill().await
+        } else {
+            victim.stop().await
+        }
         for order in orders {
             given.goes_well(order, 3).await;
         }

@@ -2,8 +2,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Lives, Log, LogHead, MemoryEventStore, Position,
-    ReadError, RecordedEvent, Slot, StreamId, Timer,
+    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Lives, Log, LogHead, MemoryEventStore,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
 };
 use std::{
     sync::{
@@ -103,8 +103,14 @@ impl EventStore for Taught {
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
         self.store.take_leases(slots, owner, ttl).await
     }
-    async fn release_leases(&self, owner: Uuid) -> Result<(), AppendError> {
-        self.store.release_leases(owner).await
+    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
+        self.store.release_leases(slots, owner).await
+    }
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+        self.store.attend(owner, ttl).await
+    }
+    async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
+        self.store.depart(owner).await
     }
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
         self.store.sealed(subject).await

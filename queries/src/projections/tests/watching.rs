@@ -67,7 +67,8 @@ impl Watching {
 async fn hears(told: &Told, wanted: impl Fn(&ChangedOrder) -> bool) -> ChangedOrder {
     let heard = async {
         loop {
-            let found = told.0.lock().unwrap().iter().flat_map(|(_, orders)| orders).find(|order| wanted(order)).cloned();
+            let found =
+                told.0.lock().unwrap().iter().flat_map(|(_, orders)| orders).find(|order| wanted(order)).cloned();
             match found {
                 Some(found) => return found,
                 None => tokio::time::sleep(Duration::from_millis(5)).await,
