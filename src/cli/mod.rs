@@ -15,6 +15,7 @@ pub mod import;
 pub mod keys;
 pub mod log;
 pub mod migrate;
+pub mod parked;
 pub mod recover;
 pub mod restore;
 pub mod rotate;
@@ -66,6 +67,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Recover(recover::Recover),
+    Parked(parked::ParkedCommand),
     /// Measures, on this machine, what is claimed of Waybill
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -107,6 +109,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Simulate(simulate) => simulate::run(&settings, &simulate).await,
         Command::Backup(backup) => backup::run(&settings, &backup).await,
         Command::Restore(restore) => restore::run(&settings, &restore).await,
+        Command::Parked(command) => parked::run(&settings, &command).await,
         Command::Recover(recover) => recover::run(&settings, &recover).await,
         Command::Bench(bench) => bench::run(&settings, &bench).await,
     }
