@@ -167,13 +167,7 @@ async fn order_of_ref(keys: &ParkedKeys, order_ref: &str, shop: Option<&str>) ->
     }
 }
 
-async fn ask(
-    keys: &ParkedKeys,
-    parked: &[ParkedKey],
-    verb: Verb,
-    asked: &Asked,
-    patience: Duration,
-) -> Result<bool> {
+async fn ask(keys: &ParkedKeys, parked: &[ParkedKey], verb: Verb, asked: &Asked, patience: Duration) -> Result<bool> {
     let reason = asked.reason.trim();
     if reason.is_empty() || reason.chars().count() > MAX_REASON {
         bail!("a reason has 1 to {MAX_REASON} characters");
@@ -228,8 +222,8 @@ mod tests {
     use super::*;
     use chrono::Utc;
     use eventstore::{
-        Actor, ActorKind, Append, EventStore, Expected, Log, Metadata, NewEvent, PgEventStore, Position, Source, StreamAppend,
-        StreamId,
+        Actor, ActorKind, Append, EventStore, Expected, Log, Metadata, NewEvent, PgEventStore, Position, Source,
+        StreamAppend, StreamId,
         testing::{TestDatabase, TestPostgres},
     };
     use queries::projections::{ChangedOrder, ProjectionObserver, Runner};

@@ -53,7 +53,7 @@ impl Builder {
         let parked = self.held.parked.get(&key).filter(|parked| asked_of.is_none_or(|asked| asked == parked.position));
         let Some(mut parked) = parked.cloned() else {
             if let Some(request) = request {
-                sql::requests::done(&mut *self.pool.acquire().await?, request.id, Outcome::Gone).await?;
+                self.write_gone(request).await?;
             }
             return Ok(Settled { outcome: Outcome::Gone, changed });
         };
@@ -116,9 +116,22 @@ impl Builder {
             Some(next) => sql::parked::park(&mut transaction, std::slice::from_ref(next)).await?,
             None => sql::parked::unpark(&mut transaction, key).await?,
         }
+        if skip.or(done).is_some() {
+            // A rebuild brings the rows back, but not what a person has decided.
+            sql::requests::on_disk(&mut transaction).await?;
+        }
         if let Some(request) = done {
             sql::requests::done(&mut transaction, request.id, refolded.outcome()).await?;
         }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Only whoever drives knows what is parked.
+    async fn write_gone(&self, request: &Request) -> Result<(), ProjectionError> {
+        let mut transaction = self.pool.begin().await?;
+        self.advance(&mut transaction, self.position(), self.incarnation()).await?;
+        sql::requests::done(&mut transaction, request.id, Outcome::Gone).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::sql::checkpoint::glance;
 use eventstore::EventStore;
+use metrics::gauge;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -53,7 +54,9 @@ async fn until_still(
         // Without one there is nobody to overtake.
         let Some(shown) = follower.look(pool).await? else { return Ok(()) };
         let now = Some((shown.position, shown.epoch));
-        let behind = store.head().await?.position > shown.position;
+        let lag = store.head().await?.position.0 - shown.position.0;
+        gauge!("waybill_projection_lag_events").set(lag.max(0) as f64);
+        let behind = lag > 0;
         if !behind || seen != now {
             seen = now;
             still_since = Instant::now();

@@ -15,6 +15,7 @@ use crate::sql::{
 use chrono::Utc;
 use domain::{OrderId, fulfillment::OrderStatus};
 use eventstore::Position;
+use metrics::gauge;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::{
     collections::HashMap,
@@ -162,7 +163,9 @@ impl Follower {
         let mut conn = pool.acquire().await?;
         let Some(shown) = shown(&mut conn, &orders).await? else { return Ok(None) };
         if self.counted.is_none_or(|counted| counted.elapsed() >= LOOK_ANYWAY) {
-            self.parked.send_if_modified_to(parked::count(&mut conn).await?);
+            let parked = parked::count(&mut conn).await?;
+            self.parked.send_if_modified_to(parked);
+            gauge!("waybill_projection_parked").set(parked as f64);
             self.counted = Some(Instant::now());
         }
         let before: HashMap<Uuid, Position> = std::mem::take(&mut self.told);
@@ -175,6 +178,7 @@ impl Follower {
             }
         }
         let moved = self.applied.send_if_modified_to(shown.position);
+        gauge!("waybill_projection_position").set(shown.position.0 as f64);
         if moved || !changed.is_empty() {
             self.observer.committed(shown.position, &changed);
         }

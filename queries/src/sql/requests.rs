@@ -91,6 +91,12 @@ pub(crate) async fn done(conn: &mut PgConnection, id: i64, outcome: Outcome) -> 
     Ok(())
 }
 
+/// This transaction's commit waits for the disk.
+pub(crate) async fn on_disk(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET LOCAL synchronous_commit = on").execute(conn).await?;
+    Ok(())
+}
+
 /// `None`: it isn't done yet.
 pub(crate) async fn outcome(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Outcome>> {
     let name =

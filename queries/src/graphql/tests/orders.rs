@@ -1,6 +1,8 @@
 //! One order and all that hangs on it.
 use super::{ask, code, data};
 use crate::given::{Given, PLACED_AT, free_of_charge, out_of_stock, placed, shop, support};
+use crate::projections::{ParkedKeys, Verb};
+use eventstore::StreamId;
 use serde_json::json;
 
 #[tokio::test]
@@ -181,4 +183,34 @@ async fn the_query_by_which_tools_know_the_schema_is_allowed() {
     );
     let found = data(&given, shop("dev"), &query).await;
     assert!(found["__schema"]["types"].as_array().unwrap().iter().any(|t| t["name"] == "TimelineConnection"));
+}
+
+#[tokio::test]
+async fn an_order_that_is_parked_says_so_and_what_was_skipped_never_was() {
+    let given = Given::new().await;
+    let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+    let at = given.record(StreamId::new(order.0, "order"), "OrderTeleported", 1, "{}").await;
+    given.cancel(order).await;
+    let mut running = given.run();
+    running.reaches(given.head().await).await;
+    let query = r#"{ order(ref: "r-1") { status parked { position cause since } } }"#;
+    let found = data(&given, support(), query).await["order"].clone();
+    assert_eq!((&found["status"], &found["parked"]["position"]), (&json!("PLACED"), &json!(at.to_string())));
+    assert!(found["parked"]["cause"].as_str().unwrap().contains("OrderTeleported"), "{found}");
+    assert!(found["parked"]["since"].is_string());
+
+    let keys = ParkedKeys::new(&given.pool.connect_options());
+    let event = keys.get(order.0).await.unwrap().unwrap().event;
+    let request = keys.ask(&event, Verb::Skip, "agreed", "ada").await.unwrap().unwrap();
+    while keys.outcome(request).await.unwrap().is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let found = data(&given, support(), query).await["order"].clone();
+    assert_eq!(found, json!({"status": "CANCELLING", "parked": null}));
+    for (position, status) in [(at.0, "PLACED"), (at.0 + 1, "CANCELLING")] {
+        let then =
+            format!(r#"{{ order(ref: "r-1", asOf: {{position: "{position}"}}) {{ status parked {{ cause }} }} }}"#);
+        assert_eq!(data(&given, support(), &then).await["order"], json!({"status": status, "parked": null}));
+    }
+    running.stop().await;
 }

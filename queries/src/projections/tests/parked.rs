@@ -52,7 +52,8 @@ pub(super) async fn ask(given: &Given, key: Uuid, verb: Verb) -> Outcome {
     let keys = ParkedKeys::new(&given.pool.connect_options());
     // A runner that has just started may have released it by itself.
     let Some(found) = keys.get(key).await.unwrap() else { return Outcome::Gone };
-    let request = keys.ask(&found.event, verb, "as agreed with the shop", "ada").await.unwrap().expect("nothing else is asked");
+    let request =
+        keys.ask(&found.event, verb, "as agreed with the shop", "ada").await.unwrap().expect("nothing else is asked");
     let outcome = async {
         loop {
             if let Some(outcome) = keys.outcome(request).await.unwrap() {
