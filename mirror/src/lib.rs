@@ -11,6 +11,7 @@
 //!
 //! It knows no domain: of a payload it reads `location` and `sku`, to make a key. Only this crate may use rdkafka.
 pub mod audit;
+pub mod bench;
 pub mod chain;
 pub mod config;
 pub mod error;

@@ -8,6 +8,7 @@ mod codec;
 mod figures;
 mod growth;
 mod load;
+mod mirror;
 mod server;
 
 use super::{CANNOT_RUN, fail};
@@ -22,6 +23,10 @@ pub enum Bench {
     Append(append::AppendBench),
     Codec(codec::CodecBench),
     Growth(growth::GrowthBench),
+    Mirror(mirror::MirrorBench),
+    /// The other process of `mirror`
+    #[command(hide = true)]
+    MirrorReader(mirror::MirrorReader),
 }
 
 pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
@@ -29,6 +34,15 @@ pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
         Bench::Append(bench) => (bench.json, measure(settings, async |server| append::run(server, bench).await).await),
         Bench::Codec(bench) => (bench.json, measure(settings, async |server| codec::run(server, bench).await).await),
         Bench::Growth(bench) => (bench.json, measure(settings, async |server| growth::run(server, bench).await).await),
+        Bench::Mirror(bench) => {
+            (bench.json, measure(settings, async |server| mirror::run(settings, server, bench).await).await)
+        }
+        Bench::MirrorReader(reader) => {
+            return match mirror::read(reader).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, CANNOT_RUN),
+            };
+        }
     };
     match measured {
         Ok(figures) => {
