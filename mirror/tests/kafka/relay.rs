@@ -1,9 +1,10 @@
 //! What an outsider sees of the relay's work, whatever becomes of the relay.
 use crate::support::{
-    PARTITIONS, Shop, assert_chained, assert_each_once_in_order, caught_up, config, dice, one_caught_up, read_all,
-    server, topics, until,
+    PARTITIONS, Shop, assert_chained, assert_each_once_in_order, caught_up, config, dice, one_caught_up,
+    outsider::Outsider, read_all, server, topics, until,
 };
-use mirror::{Halt, Relay, RelayConfig, RelayState};
+use eventstore::{EventStore as _, Position};
+use mirror::{Halt, Range, Relay, RelayConfig, RelayState, verify_chain};
 use rand::RngExt as _;
 use rdkafka::{
     ClientConfig,
@@ -129,6 +130,37 @@ async fn a_topic_that_is_deleted_is_filled_again_while_orders_go_on() {
     let seen = read_all(&kafka);
     assert_each_once_in_order(&seen, &shop.counts());
     assert_chained(&seen);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_cluster_is_filled_from_the_beginning_while_orders_go_on() {
+    let Some(mut server) = server::Server::start() else { return };
+    let kafka = config(&server.brokers());
+    let mut shop = Shop::new(200);
+    let stop = CancellationToken::new();
+    let relay = Relay::spawn(shop.store(), RelayConfig { kafka: kafka.clone() }, stop.clone());
+    shop.trade(1_000).await;
+    caught_up(&relay, shop.head().await).await;
+    let (enough, store) = (CancellationToken::new(), shop.store.clone());
+    let trading = tokio::spawn(shop.trade_until(0, enough.clone()));
+    server.make_anew();
+    server.run();
+    let before = store.head().await.unwrap().position.0;
+    // Filled while they come in: what is in it then has passed what was there before.
+    let outsider = Outsider::follow_once_there_is_something(&kafka).await;
+    outsider.sees_beyond(before).await;
+    assert!(store.head().await.unwrap().position.0 > before);
+    enough.cancel();
+    let shop = trading.await.unwrap();
+    caught_up(&relay, shop.head().await).await;
+    let seen = outsider.sees(shop.head().await as usize).await;
+    assert_each_once_in_order(&seen, &shop.counts());
+    stop.cancel();
+    relay.join().await;
+    assert_chained(&read_all(&kafka));
+    let all = Range::upto(Position(shop.head().await));
+    let report = verify_chain(&kafka, shop.store.as_ref(), all, &|_| {}).await.unwrap();
+    assert!(report.is_whole(), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,6 +19,21 @@ pub(crate) struct Outsider {
 }
 
 impl Outsider {
+    /// Of topics that aren't there yet.
+    pub(crate) async fn follow_once_there_is_something(config: &KafkaConfig) -> Outsider {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let is_there = || {
+            let consumer = plain(config);
+            let mark = |topic: &String| consumer.fetch_watermarks(topic, 0, Duration::from_secs(5));
+            topics(config).iter().all(|topic| mark(topic).is_ok())
+        };
+        while !tokio::task::block_in_place(is_there) {
+            assert!(Instant::now() < deadline, "the topics don't come");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Outsider::follow(config)
+    }
+
     pub(crate) fn follow(config: &KafkaConfig) -> Outsider {
         let consumer = plain(config);
         let mut assignment = TopicPartitionList::new();

@@ -54,6 +54,11 @@ impl Server {
     pub(crate) fn stop(&mut self) {
         self.0.stop();
     }
+
+    /// Stopped; what runs next is another cluster, which is empty, at the same address.
+    pub(crate) fn make_anew(&mut self) {
+        self.0.make_anew();
+    }
 }
 
 /// Of one node that is broker and controller, but for where its data lies. So many copies are kept of what Kafka keeps for itself.

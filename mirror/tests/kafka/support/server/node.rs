@@ -43,10 +43,20 @@ impl Node {
         write("log4j2.properties", LOGGING.to_owned());
         write("class-path", format!("-cp \"{class_path}\""));
         let node = Node { folder, heap, broker, keeper: None, logged: 0 };
-        let formatted =
-            node.java(&["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"]).output();
-        assert!(formatted.unwrap().status.success(), "Kafka's folder can't be formatted");
+        node.format("4L6g3nShT-eMCtK--X86sw");
         node
+    }
+
+    fn format(&self, cluster: &str) {
+        let formatted = self.java(&["kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).output();
+        assert!(formatted.unwrap().status.success(), "Kafka's folder can't be formatted");
+    }
+
+    /// Stopped, emptied, and another cluster from then on, at the same address.
+    pub(super) fn make_anew(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+        self.format("MkU3OEVBNTcwNTJENDM2Qg");
     }
 
     pub(super) fn address(&self) -> String {
