@@ -247,6 +247,17 @@ pub(crate) fn known_lives(tails: &[Tail]) -> Option<Lives> {
     Some(latest.known_lives())
 }
 
+/// Up to where every topic is whole: while one is filled again, no further than that has come.
+pub(crate) fn whole_upto(tails: &[Tail], routing: &Routing, lives: &Lives) -> Position {
+    let latest = latest(tails, lives).map_or_else(|| reached(tails, lives), |last| last.event.position);
+    let filling = Topic::ALL.into_iter().filter_map(|topic| {
+        let lanes = routing.lanes().filter(|(_, of, _)| *of == topic);
+        let last = lanes.filter_map(|(lane, ..)| tails[lane.0].last.as_ref()).max_by_key(|last| last.place())?;
+        last.refill.is_some_and(|until| until > last.event.position).then_some(last.event.position)
+    });
+    filling.min().map_or(latest, |filled| filled.min(latest))
+}
+
 /// Up to where Kafka holds what the store still has.
 pub(crate) fn reached(tails: &[Tail], lives: &Lives) -> Position {
     tails.iter().filter_map(|tail| tail.last.as_ref()).map(|last| kept_upto(last, lives)).max().unwrap_or_default()

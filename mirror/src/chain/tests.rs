@@ -50,6 +50,15 @@ fn an_empty_broker_that_forgets_is_begun_at_the_head() {
 }
 
 #[test]
+fn while_a_topic_is_filled_again_the_mirror_is_whole_up_to_where_that_has_come() {
+    let whole = |tails: &[Tail]| whole_upto(tails, &routing(), &Lives::first());
+    assert_eq!(whole(&tails([None; 2], [None; 2])), Position::ZERO);
+    assert_eq!(whole(&tails([Some(90), Some(100)], [Some((7, None)), None])), Position(100));
+    assert_eq!(whole(&tails([Some(90), Some(100)], [Some((7, Some(99))), Some((12, Some(99)))])), Position(12));
+    assert_eq!(whole(&tails([Some(90), Some(100)], [Some((7, Some(99))), Some((99, Some(99)))])), Position(100));
+}
+
+#[test]
 fn the_highest_committed_position_is_where_it_goes_on() {
     let tails = tails([Some(90), Some(100)], [Some((7, None)), None]);
     let resume = go_on(&tails, 500, Start::Beginning).unwrap();

@@ -13,10 +13,9 @@ mod run;
 pub use report::{ChainFault, ChainReport, FaultKind};
 
 use crate::{
-    KafkaConfig, MirrorError, Topic, chain,
+    KafkaConfig, MirrorError, chain,
     lanes::{self, Fetch},
     topics::{self, blocking},
-    wire::Decoded,
 };
 use eventstore::{EventStore, Position};
 use run::Run;
@@ -43,27 +42,16 @@ impl Range {
 }
 
 /// The position up to which the relay has come: the latest that Kafka holds and the store still has. While a topic is filled again, no
-/// further than that one has come.
+/// further than that one.
 pub async fn reached(config: &KafkaConfig, store: &dyn EventStore) -> Result<Position, MirrorError> {
     let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
     blocking(move || {
         let consumer = lanes::consumer(&config, "waybill-verify", "read_committed", Fetch::Little, FETCH_WAIT)?;
         let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(Position::ZERO) };
         let tails = chain::tails(&consumer, &routing)?;
-        let whole = chain::latest(&tails, &lives).map(|last| last.event.position);
-        let whole = whole.unwrap_or_else(|| chain::reached(&tails, &lives));
-        let filling = Topic::ALL.into_iter().filter_map(|topic| {
-            let lanes = routing.lanes().filter(|(_, of, _)| *of == topic);
-            let lasts = lanes.filter_map(|(lane, ..)| tails[lane.0].last.as_ref());
-            lasts.max_by_key(|last| last.place()).filter(|last| is_filling(last)).map(|last| last.event.position)
-        });
-        Ok(filling.chain([whole]).min().unwrap_or(whole))
+        Ok(chain::whole_upto(&tails, &routing, &lives))
     })
     .await
-}
-
-fn is_filling(last: &Decoded) -> bool {
-    last.refill.is_some_and(|until| until > last.event.position)
 }
 
 /// Compares Kafka with the store for every event of a range. `progress` is told the position reached, now and then.
