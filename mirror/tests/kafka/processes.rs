@@ -90,14 +90,15 @@ impl Process {
     }
 }
 
-/// The one at work, once there is one.
+/// The one at work, once there is one and no other takes itself for it.
 async fn which_is_at_work(relays: &[Process]) -> usize {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        if let Some(found) = relays.iter().rposition(Process::is_at_work) {
-            return found;
+        let mut found = relays.iter().enumerate().filter(|(_, relay)| relay.is_at_work());
+        if let (Some((at_work, _)), None) = (found.next(), found.next()) {
+            return at_work;
         }
-        assert!(Instant::now() < deadline, "no relay says that it is at work");
+        assert!(Instant::now() < deadline, "no relay, or more than one, says that it is at work");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
