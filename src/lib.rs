@@ -12,7 +12,7 @@ pub mod graphql;
 pub mod health;
 pub mod lifecycle;
 pub mod master_keys;
-pub mod roles;
+pub mod replica;
 pub mod simulate;
 pub mod telemetry;
 pub mod tls;

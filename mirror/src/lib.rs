@@ -26,6 +26,7 @@ pub mod recover;
 pub mod relay;
 mod seek;
 pub mod topics;
+mod trimmed;
 pub mod verify;
 pub mod wire;
 
@@ -38,4 +39,5 @@ pub use in_process::InProcessKafka;
 pub use place::Place;
 pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
 pub use topics::{Routing, Topic};
-pub use verify::{ChainFault, ChainReport, FaultKind, Range, reached, verify_chain};
+pub use trimmed::trimmed_beyond;
+pub use verify::{ChainFault, ChainReport, FaultKind, reached, verify_chain};

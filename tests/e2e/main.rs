@@ -13,6 +13,7 @@ mod people;
 mod place_order;
 mod processes;
 mod repeats;
+mod replica;
 mod restore;
 mod start;
 mod support;

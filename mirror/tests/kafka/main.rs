@@ -10,4 +10,5 @@ mod processes;
 mod recover;
 mod relay;
 mod support;
+mod trimmed;
 mod verify;
