@@ -80,6 +80,10 @@ pub struct Options {
     /// In the file alone; as a flag it is `up`'s.
     #[arg(skip)]
     pub role: Option<Vec<Role>>,
+    /// A flag of `up` alone.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub from_scratch: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -121,6 +125,8 @@ pub struct Settings {
     pub log_format: Option<LogFormat>,
     pub log: String,
     pub roles: Roles,
+    /// A replica is emptied before it is filled.
+    pub from_scratch: bool,
 }
 
 impl Settings {
@@ -137,6 +143,10 @@ impl Settings {
         let kafka_partitions = first!(kafka_partitions).unwrap_or(DEFAULT_KAFKA_PARTITIONS);
         if !(1..=256).contains(&kafka_partitions) {
             bail!("kafka_partitions is {kafka_partitions}; it must be 1 to 256");
+        }
+        let roles = first!(role).map_or_else(|| Ok(Roles::all()), Roles::of)?;
+        if flags.from_scratch && !roles.has(Role::Replica) {
+            bail!("--from-scratch is for a replica: the log of a store is never emptied");
         }
         let audit_share = first!(audit_share).unwrap_or(DEFAULT_AUDIT_SHARE);
         if !(0.0..=1.0).contains(&audit_share) {
@@ -163,7 +173,8 @@ impl Settings {
             audit_share,
             log_format: first!(log_format),
             log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
-            roles: first!(role).map_or_else(|| Ok(Roles::all()), Roles::of)?,
+            from_scratch: flags.from_scratch,
+            roles,
         })
     }
 }

@@ -13,6 +13,7 @@ pub mod health;
 pub mod lifecycle;
 pub mod master_keys;
 pub mod replica;
+pub mod roles;
 pub mod simulate;
 pub mod telemetry;
 pub mod tls;

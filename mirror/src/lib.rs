@@ -40,4 +40,4 @@ pub use place::Place;
 pub use relay::{Halt, Relay, RelayConfig, RelayHandle, RelayState, RelayStatus};
 pub use topics::{Routing, Topic};
 pub use trimmed::trimmed_beyond;
-pub use verify::{ChainFault, ChainReport, FaultKind, reached, verify_chain};
+pub use verify::{ChainFault, ChainReport, FaultKind, Range, reached, verify_chain};

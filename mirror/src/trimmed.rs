@@ -1,12 +1,13 @@
 //! Whether Kafka still holds what follows a place: a topic that retention has trimmed beyond it can't be read on from there.
 use crate::{
-    KafkaConfig, MirrorError, Place, Routing, chain, lanes,
+    KafkaConfig, MirrorError, Place, Routing, chain, foreign,
+    lanes::{self, Fetch},
     topics::{self, Lane, Quiet, blocking},
     wire,
 };
 use eventstore::Log;
 use rdkafka::{
-    Offset, TopicPartitionList,
+    Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
 };
@@ -21,7 +22,7 @@ const FETCH_WAIT: Duration = Duration::from_millis(10);
 pub async fn trimmed_beyond(config: &KafkaConfig, log: Log, after: Place) -> Result<Option<String>, MirrorError> {
     let config = config.clone();
     blocking(move || {
-        let consumer = lanes::consumer(&config, "waybill-trimmed", "read_committed", FETCH_WAIT)?;
+        let consumer = lanes::consumer(&config, "waybill-trimmed", "read_committed", Fetch::Little, FETCH_WAIT)?;
         let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(None) };
         let marks = chain::watermarks(&consumer, &routing)?;
         let cut: Vec<(Lane, i64)> = routing.lanes().map(|(lane, ..)| (lane, marks[lane.0].0)).collect();
@@ -54,13 +55,10 @@ fn look(
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => break None,
                 Some(Err(error)) => return Err(error.into()),
-                Some(Ok(record)) => {
-                    let decoded = wire::decode(&record).map_err(|error| {
-                        let (topic, partition, offset) = wire::place(&record);
-                        MirrorError::Record { topic, partition, offset, error }
-                    })?;
-                    break Some(decoded);
-                }
+                Some(Ok(record)) => match wire::decode(&record) {
+                    Ok(decoded) => break Some(decoded),
+                    Err(error) => foreign::pass_over(routing, *lane, record.offset(), &error),
+                },
             }
         };
         if first.is_some_and(|first| first.prev > after) {

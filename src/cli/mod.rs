@@ -79,6 +79,7 @@ pub fn main() -> ExitCode {
     let command = command.unwrap_or_else(|| Command::Up(up::Up::parse_from(["up"])));
     if let Command::Up(up) = &command {
         options.role = up.role.clone();
+        options.from_scratch = up.from_scratch;
     }
     let settings = match Settings::load(options) {
         Ok(settings) => settings,

@@ -29,6 +29,9 @@ pub struct Up {
     /// What this process is for [default: api,relay,sagas,projections]
     #[arg(long, env = "WAYBILL_ROLE", value_enum, value_delimiter = ',', value_name = "ROLE,…")]
     pub role: Option<Vec<Role>>,
+    /// Of a replica: empties its copy of the log and what was built from it, and begins anew
+    #[arg(long)]
+    pub from_scratch: bool,
 }
 
 pub async fn run(settings: &Settings) -> ExitCode {

@@ -7,12 +7,13 @@ use crate::{
     erasures::Erasures,
     graphql,
     health::Health,
+    replica::{ReplicaHandle, ReplicaTask},
     roles::{Role, Roles},
 };
 use anyhow::{Context, Result};
 use axum::Router;
 use commands::{AppState, Outcomes};
-use eventstore::{Position, SlotOwner, Vault};
+use eventstore::{Log, Position, SlotOwner, Vault};
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle};
 use queries::graphql::GraphQl;
 use sagas::{Deps, ErasureDeps, Runner, RunnerConfig, RunnerHandle, SystemClock};
@@ -45,6 +46,7 @@ pub struct App {
     outcomes: Arc<Outcomes>,
     sagas: Option<RunnerHandle>,
     relay: Option<RelayHandle>,
+    replica: Option<ReplicaHandle>,
     read_model: Option<JoinHandle<()>>,
     stop_sagas: CancellationToken,
     stop_rest: CancellationToken,
@@ -63,6 +65,7 @@ impl App {
         let outcomes = Outcomes::new();
         let (read_model, applied) = start_read_model(&core, roles, &outcomes, &health, &stop_rest).unzip();
         let relay = start_relay(&core, roles, at, &health, &stop_rest);
+        let replica = start_replica(&core, roles, at, &health, &stop_rest);
         audits::start(&core, settings, at, applied.clone(), &stop_rest);
         let sagas = match &vault {
             Some(vault) if roles.has(Role::Sagas) => Some(start_sagas(&core, vault, data_dir, at, &stop_sagas)?),
@@ -83,7 +86,7 @@ impl App {
             let answers = GraphQl::new(core.pool, core.store);
             router = router.merge(graphql::router(answers, applied, core.keys));
         }
-        Ok(App { router, outcomes, sagas, relay, read_model, stop_sagas, stop_rest })
+        Ok(App { router, outcomes, sagas, relay, replica, read_model, stop_sagas, stop_rest })
     }
 
     pub fn router(&self) -> Router {
@@ -110,7 +113,12 @@ impl App {
                 tracing::error!(%error, "the read model's task failed");
             }
         };
-        tokio::join!(relay, read_model);
+        let replica = async {
+            if let Some(replica) = self.replica {
+                replica.join().await;
+            }
+        };
+        tokio::join!(relay, replica, read_model);
     }
 }
 
@@ -138,7 +146,7 @@ fn start_relay(
     health: &Arc<Health>,
     stop: &CancellationToken,
 ) -> Option<RelayHandle> {
-    let kafka = at.kafka.clone()?;
+    let kafka = at.kafka.clone().filter(|_| roles.append())?;
     if !roles.has(Role::Relay) {
         reports::kafka(health.clone(), roles, mirror::reachable::watch(&kafka, stop.clone()), stop.clone());
         return None;
@@ -146,6 +154,19 @@ fn start_relay(
     let relay = Relay::spawn(core.store.clone(), RelayConfig { kafka }, stop.clone());
     reports::relay(health.clone(), roles, relay.watch(), stop.clone());
     Some(relay)
+}
+
+fn start_replica(
+    core: &Core,
+    roles: &Roles,
+    at: &Addresses,
+    health: &Arc<Health>,
+    stop: &CancellationToken,
+) -> Option<ReplicaHandle> {
+    let kafka = at.kafka.clone().filter(|_| roles.has(Role::Replica))?;
+    let replica = ReplicaTask::spawn(core.pool.clone(), Log::MAIN, kafka, stop.clone());
+    reports::replica(health.clone(), replica.watch(), stop.clone());
+    Some(replica)
 }
 
 fn start_sagas(

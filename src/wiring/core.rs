@@ -5,11 +5,13 @@ use crate::{
     config::Settings,
     embedded::data_dir::DataDir,
     health::{Health, Part},
+    replica,
     roles::Role,
 };
 use anyhow::{Context, Result, bail};
 use commands::LocationModes;
 use eventstore::{ApiKeys, EventStore, Log, PgEventStore, Shops, Vault, sql};
+use mirror::KafkaConfig;
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 use std::{sync::Arc, time::Duration};
 
@@ -33,10 +35,13 @@ impl Core {
         let database: PgConnectOptions = at.postgres.parse().context("DATABASE_URL is no PostgreSQL URL")?;
         let pool = database_pool(&at.postgres, health).await;
         sql::migrate(&pool).await?;
-        if settings.roles.append() && sql::replica::is_replica(&pool, Log::MAIN).await? {
-            bail!(
+        match (&at.kafka, settings.roles.append()) {
+            (_, true) if sql::replica::is_replica(&pool, Log::MAIN).await? => bail!(
                 "this database is a replica's copy of a log: use the original, or start it with --role replica,projections,api"
-            );
+            ),
+            (_, true) => {}
+            (Some(kafka), false) => open_replica(&pool, kafka, settings.from_scratch).await?,
+            (None, false) => bail!("a replica copies the log of another Waybill from its Kafka: set KAFKA_BROKERS"),
         }
         let pg = Arc::new(PgEventStore::connect(pool.clone(), Log::MAIN, sql::Options::default()).await?);
         let store: Arc<dyn EventStore> = pg.clone();
@@ -45,13 +50,14 @@ impl Core {
         Ok(Core { database, pool, pg, store, keys, shops, locations })
     }
 
-    /// Shop `dev` and its keys, where no other shop is yet.
+    /// Shop `dev` and its keys, where no other shop is yet. A replica has keys of its own, and its locations from the log.
     pub(super) async fn first_start(&self, settings: &Settings, data_dir: &DataDir, at: &Addresses) -> Result<()> {
-        if !settings.roles.has(Role::Api) || !settings.roles.append() {
+        let is_first = at.embedded_postgres || bootstrap::is_fresh(&self.shops).await?;
+        if !settings.roles.has(Role::Api) || !is_first {
             return Ok(());
         }
-        if at.embedded_postgres || bootstrap::is_fresh(&self.shops).await? {
-            bootstrap::dev_shop(data_dir, &self.shops, &self.keys).await?;
+        bootstrap::dev_shop(data_dir, &self.shops, &self.keys).await?;
+        if settings.roles.append() {
             bootstrap::main_location(&self.locations).await?;
         }
         Ok(())
@@ -63,6 +69,15 @@ impl Core {
         let vault = Vault::connect(master_keys, self.pg.clone(), self.store.clone()).await;
         Ok(Arc::new(vault.context("personal data can't be opened")?))
     }
+}
+
+/// The database says that it is a replica before anything else is done with it.
+async fn open_replica(pool: &PgPool, kafka: &KafkaConfig, from_scratch: bool) -> Result<()> {
+    if from_scratch {
+        replica::start_over(pool, Log::MAIN).await?;
+    }
+    sql::replica::Replica::open(pool, Log::MAIN, &kafka.topic_prefix).await?;
+    Ok(())
 }
 
 /// Tries until the database answers, and says what it waits for.

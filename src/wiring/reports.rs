@@ -1,6 +1,9 @@
 //! Carries what the parts say of themselves to readiness, for as long as they live.
 use crate::health::{Health, Part};
-use crate::roles::{Role, Roles};
+use crate::{
+    replica::ReplicaStatus,
+    roles::{Role, Roles},
+};
 use eventstore::sql::ClaimDays;
 use mirror::{RelayState, RelayStatus, reachable::Reachable};
 use queries::projections::{Handle, RunnerState};
@@ -82,6 +85,31 @@ pub(super) fn kafka(
             }
         }
     }));
+}
+
+pub(super) fn replica(health: Arc<Health>, mut status: watch::Receiver<ReplicaStatus>, stop: CancellationToken) {
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        loop {
+            let part = replica_part(&status.borrow_and_update());
+            health.report("replica", part);
+            if status.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+}
+
+/// What it has can be read, whatever becomes of its source.
+fn replica_part(status: &ReplicaStatus) -> Part {
+    let stands = |why: &str| Part::Degraded { detail: format!("the copy stands at {}: {why}", status.position()) };
+    match status {
+        ReplicaStatus::Following { .. } => Part::OK,
+        ReplicaStatus::Starting => stands("it is starting"),
+        ReplicaStatus::KafkaDown { error, .. } => stands(&format!("Kafka can't be read: {error}")),
+        ReplicaStatus::DatabaseDown { error, .. } => stands(&format!("its database can't be used: {error}")),
+        ReplicaStatus::Halted { why, .. } => stands(why),
+        ReplicaStatus::Stopped { .. } => stands("it has stopped"),
+    }
 }
 
 /// What it means that Kafka is away. Orders are taken all the same, so an API is ready; whoever works for those who read Kafka is not.

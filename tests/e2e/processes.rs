@@ -268,3 +268,52 @@ async fn an_order_placed_at_one_process_is_waited_for_there_while_others_do_the_
     }
     fleet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_side_far_from_the_store_is_fed_by_kafka_alone() {
+    let Some(mut fleet) = Fleet::start("replica").await else { return };
+    let mut near = fleet.join("api,relay,sagas,projections").await;
+    let database = fleet.database("far").await;
+    let sku = unique("sku");
+    near.client.receive(&sku, 100).await;
+    let before = near.client.order_to_its_end(&order(&sku, 1, "tok_ok")).await.body;
+    let mut far = fleet.join_with("replica,projections,api", &[("DATABASE_URL", &database)]).await;
+    let during = near.client.order_to_its_end(&order(&sku, 2, "tok_decline")).await.body;
+    let query = "query($id: ID!) { order(id: $id) { ref status total saga { state } timeline(first: 50) { nodes { position summary } } } }";
+    let at = async |app: &TestApp, body: &Value| app.client.graphql("support", query, json!({"id": body["order_id"]})).await;
+    for placed in [&before, &during] {
+        let wanted = at(&near, placed).await;
+        assert!(wanted["order"]["timeline"]["nodes"].as_array().unwrap().len() > 3, "{wanted}");
+        let since = Instant::now();
+        while at(&far, placed).await != wanted {
+            assert!(since.elapsed() < Duration::from_secs(30), "{} for {wanted}", at(&far, placed).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    // Nothing is written there, whoever asks.
+    let refused = far.client.post("shop", "/v1/orders", &order(&sku, 1, "tok_ok")).await;
+    assert_eq!((refused.status, &refused.body["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
+    let misused = far
+        .command(&["up", "--role", "api", "--http-addr", "127.0.0.1:0", "--data-dir", "elsewhere"])
+        .env("DATABASE_URL", &database)
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(misused.status.code(), Some(2), "{}", text(&misused.stderr));
+    assert!(text(&misused.stderr).contains("a replica's copy of a log"), "{}", text(&misused.stderr));
+    // Killed and gone on with, without the store, from Kafka alone.
+    far.kill_9().await;
+    let after = near.client.order_to_its_end(&order(&sku, 3, "tok_ok")).await.body;
+    let wanted = at(&near, &after).await;
+    near.stop().await;
+    far.run().await;
+    let since = Instant::now();
+    while at(&far, &after).await != wanted {
+        assert!(since.elapsed() < Duration::from_secs(30), "{} for {wanted}", at(&far, &after).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    fleet.stop_kafka().await;
+    assert_eq!(at(&far, &before).await["order"]["status"], "COMPLETED", "what it has can be read without Kafka");
+    far.stop().await;
+    fleet.stop().await;
+}

@@ -5,6 +5,7 @@ use super::{
     client::unique,
     site::write_master_key,
 };
+use sqlx::Connection;
 use std::path::{Path, PathBuf};
 use waybill::{
     embedded::{Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator},
@@ -60,6 +61,16 @@ impl Fleet {
         let ours = ours.filter(|(name, _)| env.iter().all(|(other, _)| other != name));
         let env: Vec<_> = ours.chain([("WAYBILL_ROLE", roles)]).chain(env.iter().copied()).collect();
         TestApp::start_with(&roles.replace(',', "-"), &env).await
+    }
+
+    /// Another database on the same server; answers its URL.
+    pub(crate) async fn database(&self, name: &str) -> String {
+        let ours = self.env("DATABASE_URL");
+        let mut connection = sqlx::PgConnection::connect(ours).await.expect("PostgreSQL answers");
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.expect("a database");
+        let (server, database) = ours.rsplit_once('/').expect("a URL");
+        let parameters = database.split_once('?').map_or_else(String::new, |(_, rest)| format!("?{rest}"));
+        format!("{server}/{name}{parameters}")
     }
 
     /// What the fleet shares, as a command's environment.
