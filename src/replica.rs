@@ -8,7 +8,7 @@
 //! database are tried again for ever, and where it must not go on it says why, and looks again now and then. It writes nowhere else.
 use chrono::Utc;
 use eventstore::{
-    EventFeed, FeedError, Log, Position,
+    EventFeed, FeedError, Log, Position, RecordedEvent,
     sql::replica::{self, Replica, ReplicaError},
 };
 use metrics::{counter, gauge, histogram};
@@ -22,7 +22,11 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// The most events of one transaction.
-const BATCH_EVENTS: usize = 2_000;
+const MAX_BATCH_EVENTS: usize = 2_000;
+/// The fewest events asked for, however large they are.
+const MIN_BATCH_EVENTS: usize = 16;
+/// What a transaction should hold at most, judged by the size of the events before.
+const TARGET_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// A pause after a failure: doubled each time, up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a replica that has halted looks whether it may go on.
@@ -156,11 +160,13 @@ impl ReplicaTask {
         let mut feed = KafkaFeed::whole(self.kafka.clone(), self.log, place);
         tracing::info!(log = %self.log.name(), %position, "the replica goes on");
         self.following(position);
+        let mut limit = MIN_BATCH_EVENTS * 8;
         loop {
-            let events = match feed.next(BATCH_EVENTS).await {
+            let events = match feed.next(limit).await {
                 Ok(events) => events,
                 Err(error) => return Err(self.why(error, feed.place()).await),
             };
+            limit = next_limit(&events);
             let (began, count) = (Instant::now(), events.len() as u64);
             let position = replica.apply(&events, feed.lives()).await?;
             let age = events.last().map(|event| (Utc::now() - event.recorded_at).as_seconds_f64().max(0.0));
@@ -225,6 +231,15 @@ impl ReplicaTask {
             changed
         });
     }
+}
+
+/// As many events as make a batch of the wished size, if they are like these.
+fn next_limit(batch: &[RecordedEvent]) -> usize {
+    /// Metadata and such, beside the payload.
+    const OVERHEAD: usize = 1_000;
+    let bytes: usize = batch.iter().map(|event| event.payload.get().len() + OVERHEAD).sum();
+    let average = bytes / batch.len().max(1);
+    (TARGET_BATCH_BYTES / average.max(1)).clamp(MIN_BATCH_EVENTS, MAX_BATCH_EVENTS)
 }
 
 impl From<ReplicaError> for Ended {

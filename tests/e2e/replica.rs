@@ -1,25 +1,35 @@
 //! A read side on a database of its own, fed by Kafka alone: what it shows is what the store's own read side shows, whatever was killed.
 use crate::{
     import::{ORDERS, STOCK, VALID, figure, import},
-    support::app::{TestApp, shared},
+    support::{
+        app::{TestApp, shared},
+        client::{order, unique},
+    },
 };
 use eventstore::{
-    Abandoned, EventFeed, EventStore, Incarnation, Log, MemoryEventStore, PgEventStore, Position, StoreFeed,
+    Abandoned, EventFeed, EventStore, Incarnation, Log, MemoryEventStore, PgEventStore, Position, StoreFeed, StreamId,
     contract::given::{append, stream},
+    log_file,
     sql::Options,
     testing::{TestDatabase, TestPostgres},
 };
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle, RelayState};
 use queries::projections::{ChangedOrder, ProjectionObserver, Runner, verify_projections};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use waybill::replica::{ReplicaHandle, ReplicaStatus, ReplicaTask, start_over};
 
 const SOON: Duration = Duration::from_secs(60);
-const KILLS: u32 = 12;
+/// At so many different positions, while orders come.
+const KILLS: usize = 6;
 
 struct Nobody;
 
@@ -111,22 +121,37 @@ async fn the_tables_are_those_beside_the_store_row_by_row_though_the_replica_is_
     let kafka = kafka(&app);
     let beside = PgPoolOptions::new().max_connections(2).connect(app.client.url("postgres")).await.unwrap();
     let (_database, pool) = database().await;
+    let done = CancellationToken::new();
     let trade = async {
         import(&app, STOCK, &[]).await;
         let table = import(&app, ORDERS, &["--wait"]).await;
         assert_eq!(figure(&table, "completed") + figure(&table, "cancelled"), VALID, "{table}");
+        let sku = unique("sku");
+        app.client.receive(&sku, 1_000_000).await;
+        while !done.is_cancelled() {
+            app.client.order_to_its_end(&order(&sku, 1, "tok_ok")).await;
+        }
     };
     let kill = async {
         let mut random = seed | 1;
-        for _ in 0..KILLS {
-            // Xorshift: a moment between 20 ms and 0.8 s after its start.
+        let mut killed_at = BTreeSet::new();
+        while killed_at.len() < KILLS {
+            // Xorshift: a moment up to 0.5 s after it has begun to read, or, now and then, before that.
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
             let remote = Remote::start(&pool, &kafka).await;
-            tokio::time::sleep(Duration::from_millis(20 + random % 780)).await;
+            if !random.is_multiple_of(8) {
+                let (mut watch, before) = (remote.replica.watch(), head(&pool).await);
+                let moved = watch.wait_for(|status| status.position() > before);
+                tokio::time::timeout(SOON, moved).await.expect("it goes on").expect("it runs");
+            }
+            tokio::time::sleep(Duration::from_millis(random % 500)).await;
+            killed_at.insert(remote.replica.status().position().0);
             remote.kill().await;
         }
+        done.cancel();
+        println!("killed at {killed_at:?}");
     };
     tokio::join!(trade, kill);
 
@@ -143,7 +168,7 @@ async fn the_tables_are_those_beside_the_store_row_by_row_though_the_replica_is_
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (ours, theirs) = (tables(&pool).await, tables(&beside).await);
-    assert!(theirs.iter().any(|(name, rows)| name == "orders" && rows.len() as u64 == VALID));
+    assert!(theirs.iter().any(|(name, rows)| name == "orders" && rows.len() as u64 > VALID));
     for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
         assert_eq!(ours.len(), theirs.len(), "read.{name}");
         for (ours, theirs) in ours.iter().zip(theirs) {
@@ -271,6 +296,59 @@ async fn a_replica_goes_on_through_a_restore_unless_it_holds_what_was_lost_and_t
     start_over(&ahead, Log::MAIN).await.unwrap();
     follows(&overtaken, head).await;
     assert_eq!(log(&ahead).await, log(&behind).await);
+}
+
+/// Takes the first records of each partition of the orders' topic away, as retention does.
+async fn trim(kafka: &KafkaConfig, upto: i64) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().unwrap();
+    let mut gone = TopicPartitionList::new();
+    for partition in 0..kafka.partitions {
+        let topic = format!("{}.order.v1", kafka.topic_prefix);
+        gone.add_partition_offset(&topic, partition, Offset::Offset(upto)).unwrap();
+    }
+    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_trimmed_off_says_so_and_goes_on_after_an_import() {
+    let (_one, theirs) = database().await;
+    let store = Arc::new(PgEventStore::connect(theirs.clone(), Log::MAIN, Options::default()).await.unwrap());
+    let more = async |count: usize| {
+        for _ in 0..count {
+            // Random in the last byte, which decides on the partition.
+            let order = StreamId::new(Uuid::from_u128(rand::random()), "order");
+            store.append(append().with(&order, 0, &["a", "b"])).await.unwrap();
+        }
+        store.head().await.unwrap().position
+    };
+    let kafka = kafka(shared().await);
+    let kafka = KafkaConfig { topic_prefix: format!("t{}", Uuid::now_v7().simple()), partitions: 4, ..kafka };
+    let stop = CancellationToken::new();
+    let relay = Relay::spawn(store.clone(), RelayConfig { kafka: kafka.clone() }, stop.clone());
+    let carried = async |head: Position| {
+        let mut watch = relay.watch();
+        let done = watch.wait_for(|status| status.state == RelayState::Running && status.position >= head);
+        tokio::time::timeout(SOON, done).await.expect("in time").unwrap();
+    };
+    let head = more(60).await;
+    carried(head).await;
+    trim(&kafka, 4).await;
+    let (_two, ours) = database().await;
+    let replica = ReplicaTask::spawn(ours.clone(), Log::MAIN, kafka.clone(), stop.clone());
+    let halted = status(&replica, |status| matches!(status, ReplicaStatus::Halted { .. })).await;
+    assert!(format!("{halted:?}").contains("order.v1 was trimmed"), "{halted:?}");
+    assert_eq!(halted.position(), Position::ZERO);
+
+    let mut file = Vec::new();
+    log_file::export(&theirs, Log::MAIN, None, "test", &mut file, &|_| ()).await.unwrap();
+    let last = more(5).await;
+    carried(last).await;
+    log_file::import(&ours, Log::MAIN, &mut &*file, &|_| ()).await.unwrap();
+    follows(&replica, last).await;
+    assert!(log(&ours).await == log(&theirs).await, "the copy of the log is not the log");
+    stop.cancel();
+    relay.join().await;
 }
 
 async fn status_of_relay_stopped(source: &Source) {
