@@ -150,7 +150,10 @@ fn cut_release() {
             continue;
         }
         let path = folder().join(PUBLISHED).join(RELEASE).join(&name);
-        assert!(!path.exists(), "{name} was published with {RELEASE} and has changed: raise the version in Cargo.toml");
+        // Cut again before it has gone out: only what every reader of the first cut can live with takes its place.
+        let before = path.exists().then(|| read(&path));
+        let faults = before.map(|before| faults(RELEASE, &name, &before, Some(&schema))).unwrap_or_default();
+        assert_eq!(faults, Vec::<String>::new());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::copy(folder().join(&name), path).unwrap();
     }

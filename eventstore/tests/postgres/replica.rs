@@ -1,6 +1,9 @@
 //! A copy of a log in a database of its own: the same rows, and nothing but the next ones.
 use crate::{store, store_on};
-use eventstore::contract::given::{append, assert_whole, payload, stream};
+use eventstore::contract::{
+    given::{append, assert_whole, payload, stream},
+    race::Dice,
+};
 use eventstore::log_file::{ImportError, export, import};
 use eventstore::sql::{
     lives::{After, begin_incarnation},
@@ -126,6 +129,40 @@ async fn only_the_next_events_are_written_and_of_a_batch_all_or_none() {
     let refused = second.apply(&late, &Lives::first()).await.unwrap_err();
     assert!(refused.to_string().contains("recorded before the one before it"), "{refused}");
     second.apply(&events[6..], &Lives::first()).await.unwrap();
+    assert_eq!(rows(&pool).await, rows(source.pool()).await);
+}
+
+/// Killed while it writes, again and again, at random moments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_in_the_midst_of_a_batch_leaves_all_of_it_or_nothing() {
+    const BATCH: usize = 200;
+    /// At first a batch has no chance; each time it is given twice as long.
+    const FIRST_MICROS: u64 = 400;
+    let seed: u64 =
+        std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("seed {seed}: repeat with WAYBILL_TEST_SEED={seed}");
+    let mut dice = Dice::new(seed);
+    let (source, _source) = filled(1_500).await;
+    let events = all(&source).await;
+    let (_database, pool) = empty().await;
+    let (mut done, mut undone, mut micros) = (0, 0, FIRST_MICROS);
+    while done < events.len() {
+        let mut replica = Replica::open(&pool, Log::MAIN, SOURCE).await.unwrap();
+        assert_eq!(replica.head().1.0, done as i64, "a part of a batch is there");
+        let to = events.len().min(done + BATCH);
+        let within = Duration::from_micros(dice.roll(micros));
+        let first = Lives::first();
+        let applied = tokio::time::timeout(within, replica.apply(&events[done..to], &first)).await;
+        drop(replica);
+        let replica = Replica::open(&pool, Log::MAIN, SOURCE).await.unwrap();
+        let head = replica.head().1.0 as usize;
+        assert!(head == to || (head == done && applied.is_err()), "{done} to {to}: {head}");
+        micros = if head == done { micros * 2 } else { FIRST_MICROS };
+        undone += usize::from(head == done);
+        done = head;
+    }
+    println!("{undone} batches were given up");
+    assert!(undone > 0, "nothing was killed in time");
     assert_eq!(rows(&pool).await, rows(source.pool()).await);
 }
 
