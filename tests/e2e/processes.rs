@@ -1,6 +1,6 @@
 //! Every role in processes of its own, killed, frozen, added and removed under load: no step twice in effect, every order ends, all agree.
 use crate::support::{
-    app::{TestApp, text},
+    app::{EXE, TestApp, text},
     client::{Client, order, unique},
     fleet::Fleet,
 };
@@ -293,9 +293,10 @@ async fn a_read_side_far_from_the_store_is_fed_by_kafka_alone() {
     // Nothing is written there, whoever asks.
     let refused = far.client.post("shop", "/v1/orders", &order(&sku, 1, "tok_ok")).await;
     assert_eq!((refused.status, &refused.body["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
-    let misused = far
-        .command(&["up", "--role", "api", "--http-addr", "127.0.0.1:0", "--data-dir", "elsewhere"])
+    let misused = tokio::process::Command::new(EXE)
+        .args(["up", "--role", "api", "--http-addr", "127.0.0.1:0"])
         .env("DATABASE_URL", &database)
+        .env("WAYBILL_DATA_DIR", far.folder.join("elsewhere"))
         .output()
         .await
         .unwrap();

@@ -89,8 +89,9 @@ async fn tables(pool: &PgPool) -> Vec<(String, Vec<String>)> {
     let names: Vec<String> = sqlx::query_scalar(query).fetch_all(pool).await.unwrap();
     let mut tables = Vec::new();
     for name in names {
-        let own = if name == "projections" { "updated_at" } else { "" };
-        let query = format!("SELECT (to_jsonb(t) - '{own}')::text FROM read.{name} t ORDER BY 1");
+        // Who wrote it, and when, is each database's own.
+        let own = if name == "projections" { "{updated_at,epoch}" } else { "{}" };
+        let query = format!("SELECT (to_jsonb(t) - '{own}'::text[])::text FROM read.{name} t ORDER BY 1");
         tables.push((name, sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(pool).await.unwrap()));
     }
     tables
