@@ -34,7 +34,12 @@ impl Core {
     pub(super) async fn open(settings: &Settings, at: &Addresses, health: &Health) -> Result<Core> {
         let database: PgConnectOptions = at.postgres.parse().context("DATABASE_URL is no PostgreSQL URL")?;
         let pool = database_pool(&at.postgres, health).await;
-        sql::migrate(&pool).await?;
+        while let Err(error) = sql::migrate(&pool).await {
+            if !error.may_pass() {
+                return Err(error.into());
+            }
+            wait_for_database(&error.into(), health).await;
+        }
         match (&at.kafka, settings.roles.append()) {
             (_, true) if sql::replica::is_replica(&pool, Log::MAIN).await? => bail!(
                 "this database is a replica's copy of a log: use the original, or start it with --role replica,projections,api"
@@ -93,11 +98,13 @@ async fn database_pool(url: &str, health: &Health) -> PgPool {
         };
         match tried {
             Ok(pool) => return pool,
-            Err(error) => {
-                tracing::warn!(error = %format!("{error:#}"), "waiting for PostgreSQL");
-                health.report("start", Part::Down { detail: format!("waiting for PostgreSQL: {error:#}") });
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
+            Err(error) => wait_for_database(&error, health).await,
         }
     }
+}
+
+async fn wait_for_database(error: &anyhow::Error, health: &Health) {
+    tracing::warn!(error = %format!("{error:#}"), "waiting for PostgreSQL");
+    health.report("start", Part::Down { detail: format!("waiting for PostgreSQL: {error:#}") });
+    tokio::time::sleep(DATABASE_PAUSE).await;
 }

@@ -280,7 +280,8 @@ async fn a_read_side_far_from_the_store_is_fed_by_kafka_alone() {
     let mut far = fleet.join_with("replica,projections,api", &[("DATABASE_URL", &database)]).await;
     let during = near.client.order_to_its_end(&order(&sku, 2, "tok_decline")).await.body;
     let query = "query($id: ID!) { order(id: $id) { ref status total saga { state } timeline(first: 50) { nodes { position summary } } } }";
-    let at = async |app: &TestApp, body: &Value| app.client.graphql("support", query, json!({"id": body["order_id"]})).await;
+    let at =
+        async |app: &TestApp, body: &Value| app.client.graphql("support", query, json!({"id": body["order_id"]})).await;
     for placed in [&before, &during] {
         let wanted = at(&near, placed).await;
         assert!(wanted["order"]["timeline"]["nodes"].as_array().unwrap().len() > 3, "{wanted}");

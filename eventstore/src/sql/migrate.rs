@@ -26,6 +26,17 @@ pub enum MigrateError {
     Failed(#[source] Cause),
 }
 
+impl MigrateError {
+    /// Whether it may be another matter in a moment: the database starts, or has no connection left.
+    pub fn may_pass(&self) -> bool {
+        use sqlx::Error::{Io, PoolTimedOut};
+        let MigrateError::Failed(Cause::Execute(cause)) = self else { return false };
+        // 53300: too many connections; 57P03: it starts, or stops.
+        let code = cause.as_database_error().and_then(|error| error.code());
+        matches!(cause, Io(_) | PoolTimedOut) || matches!(code.as_deref(), Some("53300" | "57P03"))
+    }
+}
+
 /// Applies what is missing. Several processes may do so at once: they wait for each other. A database that is being restored is refused.
 ///
 /// A newer program may have been here: its migrations are left as they are, and the database is refused only if it says itself that

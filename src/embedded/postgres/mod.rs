@@ -216,7 +216,7 @@ fn arguments(port: u16) -> Vec<String> {
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
         "cluster_name=waybill",
-        "max_connections=100",
+        "max_connections=300",
         "shared_buffers=128MB",
         "max_wal_size=2GB",
         "jit=off",

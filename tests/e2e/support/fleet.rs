@@ -67,7 +67,10 @@ impl Fleet {
     pub(crate) async fn database(&self, name: &str) -> String {
         let ours = self.env("DATABASE_URL");
         let mut connection = sqlx::PgConnection::connect(ours).await.expect("PostgreSQL answers");
-        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.expect("a database");
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&mut connection)
+            .await
+            .expect("a database");
         let (server, database) = ours.rsplit_once('/').expect("a URL");
         let parameters = database.split_once('?').map_or_else(String::new, |(_, rest)| format!("?{rest}"));
         format!("{server}/{name}{parameters}")
