@@ -62,6 +62,8 @@ pub struct Audit {
     /// Up to here this pass has come.
     position: Position,
     passes: u64,
+    /// What this pass has found trimmed away.
+    trimmed: u64,
     /// When the pass was done; `None`: it is under way.
     done_at: Option<Instant>,
 }
@@ -102,9 +104,19 @@ impl Audit {
         let reporter = Reporter::new(store.log(), from);
         let status = reporter.subscribe();
         let known = Known::default();
-        let (lives, passes, done_at) = (None, 0, None);
-        let audit =
-            Audit { store, kafka, pace, stop: stop.clone(), reporter, known, lives, position: from, passes, done_at };
+        let audit = Audit {
+            store,
+            kafka,
+            pace,
+            stop: stop.clone(),
+            reporter,
+            known,
+            lives: None,
+            position: from,
+            passes: 0,
+            trimmed: 0,
+            done_at: None,
+        };
         let task = tokio::spawn(async move {
             // Whatever it is at may be left: it only reads.
             stop.run_until_cancelled_owned(audit.run()).await;
@@ -154,6 +166,7 @@ impl Audit {
             let afresh = range.after.0 == number * self.pace.range;
             let news = self.known.learn(number, afresh, report.broken);
             self.position = upto;
+            self.trimmed += report.trimmed;
             self.reporter.looked(self.position, self.passes, &self.known, &news);
         }
         let rest = began.elapsed().mul_f64(1.0 / self.pace.share - 1.0);
@@ -166,6 +179,7 @@ impl Audit {
             None => {
                 self.passes += 1;
                 self.done_at = Some(Instant::now());
+                self.reporter.trimmed(std::mem::take(&mut self.trimmed));
                 self.reporter.passed(self.position, self.passes, &self.known);
             }
             Some(done_at) if done_at.elapsed() >= self.pace.between_passes && self.position > Position::ZERO => {

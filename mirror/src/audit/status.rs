@@ -19,6 +19,8 @@ pub struct AuditStatus {
     pub faults: usize,
     /// The first of them.
     pub first: Vec<ChainFault>,
+    /// Events that the last whole pass found trimmed away from the beginning of their partitions: no fault.
+    pub trimmed: u64,
     /// When it last looked and knew of no fault.
     pub clean_at: Option<DateTime<Utc>>,
 }
@@ -50,6 +52,7 @@ impl Reporter {
             passes: 0,
             faults: 0,
             first: Vec::new(),
+            trimmed: 0,
             clean_at: None,
         };
         Reporter { status: watch::Sender::new(status), log: log.name().into_owned() }
@@ -67,6 +70,15 @@ impl Reporter {
             tracing::error!(log = self.log, more = news.len() - TOLD, "the audit has found more faults there");
         }
         self.tell(position, passes, known);
+    }
+
+    /// What a pass has found trimmed away; told with the next word.
+    pub(super) fn trimmed(&self, events: u64) {
+        self.status.send_if_modified(|status| {
+            status.trimmed = events;
+            false
+        });
+        metrics::gauge!("waybill_audit_trimmed_events", "log" => self.log.clone()).set(events as f64);
     }
 
     /// At the head.
@@ -88,7 +100,7 @@ impl Reporter {
             }
             let clean_at = if clean { Some(now) } else { status.clean_at };
             let (state, faults, first) = (AuditState::Looking, known.len(), known.first(TOLD));
-            *status = AuditStatus { state, position, passes, faults, first, clean_at };
+            *status = AuditStatus { state, position, passes, faults, first, trimmed: status.trimmed, clean_at };
         });
         metrics::gauge!("waybill_audit_position", "log" => self.log.clone()).set(position.0 as f64);
         for kind in FaultKind::ALL {

@@ -1,7 +1,7 @@
 //! The audit finds what was done to the topics, range by range, and keeps it until it is mended.
 use crate::{
     support::{Shop, caught_up, config, server, topics},
-    verify::{HARMS, admin, mirrored, planted},
+    verify::{HARMS, admin, mirrored, planted, verify},
 };
 use eventstore::{EventStore as _, Incarnation, Position};
 use mirror::{
@@ -53,6 +53,20 @@ async fn an_audit_finds_each_harm_that_a_full_run_finds() {
         assert_eq!(count(&found.first, kind), 1, "{kind:?} of what is {what}: {found:?}");
         assert_eq!(found.faults, found.first.len());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_tells_how_much_was_trimmed_and_calls_it_no_fault() {
+    let Some(brokers) = server::shared() else { return };
+    let kafka = config(brokers);
+    let shop = mirrored(&kafka).await;
+    let mut upto = TopicPartitionList::new();
+    upto.add_partition_offset(&topics(&kafka)[0], 1, Offset::Offset(10)).unwrap();
+    admin(&kafka).delete_records(&upto, &AdminOptions::new()).await.unwrap();
+    let found = pass(&shop, &kafka).await;
+    let full = verify(&kafka, &shop).await;
+    assert!(full.trimmed >= 9, "{full:?}");
+    assert_eq!((found.trimmed, found.faults), (full.trimmed, 0), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
