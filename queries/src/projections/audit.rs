@@ -6,10 +6,11 @@
 use super::{
     ProjectionError,
     batch::{Decoded, Rows, fold},
-    builder::{settings, write_rows},
+    connection::settings,
     history::History,
     parked::{Held, Parked},
     replay::{Difference, parked_difference},
+    write::write_rows,
 };
 use crate::sql::{audit as tables, checkpoint::live_position, parked};
 use domain::StreamKind;

@@ -4,7 +4,7 @@ use super::{
     batch::{Decoded, Rows, fold},
     history::History,
     parked::{Held, MAX_PARKED, Parked},
-    runner::SCHEMA,
+    write::write_rows,
 };
 use crate::sql::{
     self,
@@ -14,15 +14,11 @@ use eventstore::{EventStore, Incarnation, Lives, Position, RecordedEvent};
 use futures_util::{StreamExt, stream};
 use lru::LruCache;
 use metrics::counter;
-use sqlx::{
-    PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgConnection, PgPool};
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroUsize,
     sync::Arc,
-    time::Duration,
 };
 use tracing::error;
 use uuid::Uuid;
@@ -33,7 +29,6 @@ pub(super) const BATCH_EVENTS: usize = 500;
 const KEPT_HISTORIES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 /// How many histories are read again at a time.
 const CONCURRENT_READS: usize = 4;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Builder {
@@ -58,43 +53,6 @@ pub(super) struct Folded {
     incarnation: Incarnation,
     changed: Vec<ChangedOrder>,
     parked: Vec<Parked>,
-}
-
-/// One connection that finds its tables in `schema`.
-///
-/// It commits without waiting for the disk: rows and checkpoint go back together if the server crashes, and the events come again.
-/// The settings keep each statement at one plan that is right at every size: look each key up in its index.
-pub(super) fn pool(options: &PgConnectOptions, schema: &str) -> PgPool {
-    one_connection(settings(options, schema))
-}
-
-/// As `pool`, on the live tables, for whoever writes them. It must not stand in the way of others when its process is frozen or its machine gone:
-/// the server ends a transaction in which nothing is asked for some seconds, and a connection to nobody.
-pub(super) fn live_pool(options: &PgConnectOptions) -> PgPool {
-    one_connection(settings(options, SCHEMA).options([
-        ("idle_in_transaction_session_timeout", "3s"),
-        ("lock_timeout", "5s"),
-        ("tcp_keepalives_idle", "5"),
-        ("tcp_keepalives_interval", "2"),
-        ("tcp_keepalives_count", "3"),
-        ("tcp_user_timeout", "10s"),
-    ]))
-}
-
-pub(super) fn settings(options: &PgConnectOptions, schema: &str) -> PgConnectOptions {
-    options.clone().options([
-        ("search_path", schema),
-        ("synchronous_commit", "off"),
-        ("plan_cache_mode", "force_generic_plan"),
-        ("jit", "off"),
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-    ])
-}
-
-fn one_connection(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options)
 }
 
 impl Builder {
@@ -371,37 +329,4 @@ async fn read_history(
         history.evolve(&recorded, &events);
     }
     Ok(history)
-}
-
-pub(super) async fn write_rows(conn: &mut PgConnection, rows: &Rows) -> Result<(), ProjectionError> {
-    if !rows.placed.is_empty() {
-        sql::orders::insert(conn, &rows.placed).await?;
-        sql::orders::insert_skus(conn, &rows.placed).await?;
-    }
-    if !rows.orders.is_empty() {
-        met("orders", rows.orders.len(), sql::orders::update(conn, &rows.orders).await?)?;
-    }
-    if !rows.new_sagas.is_empty() {
-        sql::sagas::insert(conn, &rows.new_sagas).await?;
-    }
-    if !rows.sagas.is_empty() {
-        met("sagas", rows.sagas.len(), sql::sagas::update(conn, &rows.sagas).await?)?;
-    }
-    if !rows.new_fulfillments.is_empty() {
-        sql::fulfillments::insert(conn, &rows.new_fulfillments).await?;
-    }
-    if !rows.fulfillments.is_empty() {
-        met("fulfillments", rows.fulfillments.len(), sql::fulfillments::update(conn, &rows.fulfillments).await?)?;
-    }
-    if !rows.timeline.is_empty() {
-        sql::timeline::insert(conn, &rows.timeline).await?;
-    }
-    if !rows.stock.shelves.is_empty() {
-        sql::stock::apply(conn, &rows.stock).await?;
-    }
-    Ok(())
-}
-
-fn met(table: &'static str, rows: usize, found: sql::Met) -> Result<(), ProjectionError> {
-    if found == rows as u64 { Ok(()) } else { Err(ProjectionError::MissingRows { table, rows, found }) }
 }

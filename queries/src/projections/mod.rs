@@ -15,6 +15,7 @@ mod audit;
 mod auditor;
 mod batch;
 mod builder;
+mod connection;
 mod error;
 pub(crate) mod fulfillments;
 mod history;
@@ -33,6 +34,7 @@ pub(crate) mod stock;
 mod tests;
 pub(crate) mod timeline;
 mod watch;
+mod write;
 
 pub use audit::{OrderAudit, RangeComparison, verify_orders};
 pub use auditor::{AuditPace, AuditVerdict, audit_rows};

@@ -1,9 +1,5 @@
 //! A read model that is ahead of its log: the log was restored to an older state. Its rows are a function of the log, so they are made again.
-use super::{
-    ProjectionError,
-    builder::{ahead_of, pool},
-    runner::SCHEMA,
-};
+use super::{ProjectionError, builder::ahead_of, connection::pool, runner::SCHEMA};
 use crate::sql::{checkpoint, replay::clear};
 use eventstore::EventStore;
 use sqlx::postgres::PgConnectOptions;

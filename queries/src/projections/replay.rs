@@ -4,7 +4,8 @@
 //! same. A key that only the replay would park is a difference.
 use super::{
     ProjectionError,
-    builder::{BATCH_EVENTS, Builder, pool},
+    builder::{BATCH_EVENTS, Builder},
+    connection::pool,
     parked::{Held, Parked},
 };
 use crate::sql::{checkpoint::live_position, parked, replay as tables};

@@ -1,5 +1,5 @@
 //! What an operator may ask of parked keys. The runner at work does it and says what came of it; nothing here changes a row of the read model.
-use super::{ProjectionError, builder::pool, parked::Parked, runner::SCHEMA};
+use super::{ProjectionError, connection::pool, parked::Parked, runner::SCHEMA};
 use crate::sql;
 use chrono::{DateTime, Utc};
 use eventstore::Position;

@@ -3,7 +3,8 @@
 //! Of several runners one drives; see `standby`. It also takes parked keys up again, by itself once and when an operator asks for it.
 use super::{
     ChangedOrder, ProjectionError,
-    builder::{BATCH_EVENTS, Builder, live_pool},
+    builder::{BATCH_EVENTS, Builder},
+    connection::live_pool,
     parked::Parked,
     requests::Request,
     standby::{somebody_drives, stand_by},

@@ -6,10 +6,11 @@
 use super::{
     ChangedOrder, ProjectionError,
     batch::{Decoded, Rows, fold},
-    builder::{Builder, write_rows},
+    builder::Builder,
     history::History,
     parked::{Held, Parked, Skip},
     requests::{Outcome, Request, Verb},
+    write::write_rows,
 };
 use crate::sql;
 use eventstore::{EventStore, Position};

@@ -5,7 +5,7 @@
 //! though it has ended: so whoever begins to wait between an end and its notification is told all the same. It writes nothing.
 use super::{
     ChangedOrder, ProjectionError,
-    builder::pool,
+    connection::pool,
     runner::{Handle, ProjectionObserver, RunnerState, SCHEMA},
 };
 use crate::sql::{

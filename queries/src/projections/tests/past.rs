@@ -2,7 +2,7 @@
 use crate::{
     given::{Given, free_of_charge, out_of_stock, placed, support},
     graphql::{GraphQl, Request},
-    projections::builder::{Builder, pool},
+    projections::{builder::Builder, connection::pool},
 };
 use async_graphql::Variables;
 use domain::{OrderId, fulfillment::Reply, location::LocationMode};

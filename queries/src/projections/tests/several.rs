@@ -3,7 +3,8 @@ use crate::{
     given::{Given, Running},
     projections::{
         ProjectionError, RunnerState,
-        builder::{Builder, live_pool},
+        builder::Builder,
+        connection::live_pool,
         tests::{assert_equal_to_a_replay, busy},
     },
 };
