@@ -10,7 +10,7 @@ use super::{
     standby::{somebody_drives, stand_by},
     watch::{Awaited, Follower},
 };
-use crate::sql::requests;
+use crate::sql::{requests, watch::say_stopped};
 use chrono::{DateTime, Utc};
 use eventstore::{EventFeed, EventStore, Position, StoreFeed};
 use metrics::{counter, gauge, histogram};
@@ -34,6 +34,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(1);
 /// How many parked keys are taken up again between two batches.
 const SETTLED_AT_A_TIME: usize = 64;
+/// A stop waits no longer for telling of it.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A batch without an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -114,7 +116,10 @@ impl Runner {
         loop {
             let before = *self.applied.borrow();
             let error = tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => {
+                    self.hand_over().await;
+                    break;
+                }
                 Err(error) = self.drive(overtaken) => error,
             };
             overtaken = matches!(error, ProjectionError::Overtaken { .. });
@@ -129,6 +134,17 @@ impl Runner {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF.1),
             }
+        }
+    }
+
+    /// Whoever stands by need not wait until it is sure.
+    async fn hand_over(&self) {
+        if *self.state.borrow() != RunnerState::Running {
+            return;
+        }
+        match tokio::time::timeout(HAND_OVER_TIMEOUT, say_stopped(&self.database)).await {
+            Ok(Ok(())) => info!(position = %*self.applied.borrow(), "the read model is left to others"),
+            _ => info!("nobody can be told that the read model is left to others; they will see it"),
         }
     }
 

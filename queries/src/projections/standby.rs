@@ -1,17 +1,17 @@
 //! When a runner drives and when it stands by: several may run on one read model, in as many processes.
 //!
 //! Whoever is overtaken, or finds at its start that the checkpoint is moving, stands by: it follows the rows as a `Watch` does. It takes over
-//! once the checkpoint has stood still for a while though the log goes on. It never writes.
+//! once the one that drives says that it stops, or the checkpoint has stood still for a while though the log goes on. It never writes.
+//! Whoever takes over without need does no harm: the one before stands by.
 use super::{
     ProjectionError,
-    watch::{Follower, listen_for_ever},
+    watch::{Follower, Heard, listen_for_ever},
 };
 use crate::sql::checkpoint::glance;
 use eventstore::EventStore;
 use metrics::gauge;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// The checkpoint must have stood still for this long though there is something to apply; up to half as long again, so that several who
 /// stand by don't act in step.
@@ -34,7 +34,7 @@ pub(super) async fn stand_by(
     pool: &PgPool,
     follower: &mut Follower,
 ) -> Result<(), ProjectionError> {
-    let told = Notify::new();
+    let told = Heard::default();
     tokio::select! {
         () = listen_for_ever(database, &told) => Ok(()),
         still = until_still(store, pool, follower, &told) => still,
@@ -45,7 +45,7 @@ async fn until_still(
     store: &dyn EventStore,
     pool: &PgPool,
     follower: &mut Follower,
-    told: &Notify,
+    told: &Heard,
 ) -> Result<(), ProjectionError> {
     let patience = TAKEOVER_AFTER.mul_f64(1.0 + rand::random::<f64>() / 2.0);
     let mut seen = None;
@@ -57,6 +57,9 @@ async fn until_still(
         let lag = store.head().await?.position.0 - shown.position.0;
         gauge!("waybill_projection_lag_events").set(lag.max(0) as f64);
         let behind = lag > 0;
+        if told.of_a_stop() {
+            return Ok(());
+        }
         if !behind || seen != now {
             seen = now;
             still_since = Instant::now();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::sql::{
     parked,
-    watch::{Shown, ShownOrder, listen, shown},
+    watch::{STOPPED, Shown, ShownOrder, listen, shown},
 };
 use chrono::Utc;
 use domain::{OrderId, fulfillment::OrderStatus};
@@ -19,7 +19,10 @@ use metrics::gauge;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
@@ -81,7 +84,7 @@ impl Watch {
 
     /// Runs until it is told to stop. A lost connection is tried again for ever.
     pub async fn run(mut self, stop: CancellationToken) {
-        let told = Notify::new();
+        let told = Heard::default();
         let database = self.database.clone();
         tokio::select! {
             () = stop.cancelled() => {}
@@ -90,7 +93,7 @@ impl Watch {
         }
     }
 
-    async fn look_for_ever(&mut self, told: &Notify) {
+    async fn look_for_ever(&mut self, told: &Heard) {
         loop {
             let pool = pool(&self.database, SCHEMA);
             let error = loop {
@@ -144,9 +147,9 @@ impl Follower {
     }
 
     /// Until it is told of something, or for a second.
-    pub(super) async fn wait(&self, told: &Notify) {
+    pub(super) async fn wait(&self, told: &Heard) {
         tokio::time::sleep(LOOK_PAUSE.max(self.took)).await;
-        let _ = tokio::time::timeout(LOOK_ANYWAY, told.notified()).await;
+        let _ = tokio::time::timeout(LOOK_ANYWAY, told.anything.notified()).await;
     }
 
     /// Looks once, and tells the observer. `None`: there is no read model yet.
@@ -187,10 +190,31 @@ impl Follower {
     }
 }
 
+/// What was heard and not yet looked after.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    anything: Notify,
+    stopped: AtomicBool,
+}
+
+impl Heard {
+    fn hear(&self, what: &str) {
+        if what == STOPPED {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        self.anything.notify_one();
+    }
+
+    /// Whether the one that drove has said that it stops, since this was last asked.
+    pub(super) fn of_a_stop(&self) -> bool {
+        self.stopped.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// Wakes whoever looks at each commit, and when it has just begun to listen.
-pub(super) async fn listen_for_ever(database: &PgConnectOptions, told: &Notify) {
+pub(super) async fn listen_for_ever(database: &PgConnectOptions, told: &Heard) {
     loop {
-        if let Err(error) = listen(database, || told.notify_one()).await {
+        if let Err(error) = listen(database, |what| told.hear(what)).await {
             tracing::debug!(%error, "the connection that listens for the read model is down");
         }
         tokio::time::sleep(PAUSE).await;

@@ -2,7 +2,7 @@
 use super::checkpoint::{CHANNEL, NAME};
 use eventstore::Position;
 use sqlx::{
-    PgConnection,
+    Connection, PgConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use uuid::Uuid;
@@ -58,14 +58,24 @@ pub(crate) async fn shown(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Res
     Ok(Some(Shown { position, epoch, orders }))
 }
 
-/// Calls `heard` for each notification, and once when it has begun to listen, since what was said before is lost. Ends with the connection.
-pub(crate) async fn listen(options: &PgConnectOptions, heard: impl Fn()) -> sqlx::Result<()> {
+/// What is said instead of a position by one that drove and stops.
+pub(crate) const STOPPED: &str = "stopped";
+
+pub(crate) async fn say_stopped(options: &PgConnectOptions) -> sqlx::Result<()> {
+    let mut conn = PgConnection::connect_with(options).await?;
+    sqlx::query!("SELECT pg_notify($1, $2)::text", CHANNEL, STOPPED).fetch_one(&mut conn).await?;
+    conn.close().await
+}
+
+/// Calls `heard` with what each notification says, and once with nothing when it has begun to listen, since what was said before is lost.
+/// Ends with the connection.
+pub(crate) async fn listen(options: &PgConnectOptions, heard: impl Fn(&str)) -> sqlx::Result<()> {
     let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
     let mut listener = PgListener::connect_with(&own).await?;
     listener.listen(CHANNEL).await?;
-    heard();
-    while listener.try_recv().await?.is_some() {
-        heard();
+    heard("");
+    while let Some(notification) = listener.try_recv().await? {
+        heard(notification.payload());
     }
     Ok(())
 }

@@ -84,6 +84,27 @@ async fn a_runner_that_is_killed_is_followed_by_the_one_that_stands_by() {
 }
 
 #[tokio::test]
+async fn a_runner_that_is_stopped_hands_over_though_there_is_nothing_to_do() {
+    let given = Given::new().await;
+    let (driving, mut other) = two(&given).await;
+    let epoch = async || -> i64 {
+        sqlx::query_scalar("SELECT epoch FROM read.projections").fetch_one(&given.pool).await.unwrap()
+    };
+    let before = epoch().await;
+    driving.stop().await;
+    let deadline = Instant::now() + PATIENCE;
+    while epoch().await == before {
+        assert!(Instant::now() < deadline, "it takes over");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    busy(&given, 2).await;
+    other.reaches(given.head().await).await;
+    is(&mut other, RunnerState::Running).await;
+    assert_equal_to_a_replay(&given).await;
+    other.stop().await;
+}
+
+#[tokio::test]
 async fn a_runner_that_is_frozen_and_thawed_forgets_what_it_folded_and_stands_by() {
     let given = Given::new().await;
     given.receive("dev", "a", 1_000).await;
