@@ -60,6 +60,7 @@ async fn an_operator_releases_an_order_once_the_program_knows_the_event() {
     let keys = ParkedKeys::new(&given.pool.connect_options());
     let found = keys.get(order.0).await.unwrap().unwrap();
     assert_eq!((found.event.position, found.tries), (at, 1));
+    assert_eq!(keys.orders_of_ref("r-1").await.unwrap(), [(order.0, "dev".to_owned())]);
 
     store.learn();
     assert_eq!(ask(&given, order.0, Verb::Release).await, Outcome::Released);
