@@ -1,6 +1,7 @@
 //! The projections on a real PostgreSQL, fed from a store in memory.
 mod audit;
 mod evolved;
+mod frozen;
 mod parked;
 mod past;
 mod released;
