@@ -4,12 +4,14 @@ use clap::{Args, ValueEnum};
 use eventstore::{EventFeed, Incarnation, Log, Position};
 use mirror::{KafkaConfig, KafkaFeed, Place, bench::PlainReader};
 use std::{
+    ops::RangeInclusive,
     process::Stdio,
     time::{Duration, SystemTime},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    sync::oneshot,
 };
 
 const READY: &str = "ready";
@@ -105,24 +107,28 @@ impl Process {
         Ok(process)
     }
 
-    /// All that it reads up to a position, once that has come: positions and microseconds.
-    pub(super) async fn read_upto(mut self, last: tokio::sync::oneshot::Receiver<Position>) -> Result<Vec<(i64, i64)>> {
-        let (mut read, mut last, mut upto) = (Vec::new(), Some(last), Position(i64::MAX));
-        let mut highest = 0;
-        while highest < upto.0 {
+    /// What it reads of these positions, once that is told and all of them have come: positions and microseconds.
+    pub(super) async fn read_all_of(mut self, told: oneshot::Receiver<RangeInclusive<i64>>) -> Result<Vec<(i64, i64)>> {
+        let (mut read, mut told, mut wanted) = (Vec::new(), Some(told), 0..=i64::MAX);
+        let mut missing = i64::MAX;
+        while missing > 0 {
             let line = tokio::select! {
                 line = self.lines.next_line() => line?,
-                told = async { match last.as_mut() { Some(last) => last.await, None => std::future::pending().await } } => {
-                    (upto, last) = (told.context("the load has ended early")?, None);
+                range = async { match told.as_mut() { Some(told) => told.await, None => std::future::pending().await } } => {
+                    (wanted, told) = (range.context("the load has ended early")?, None);
+                    read.retain(|(position, _)| wanted.contains(position));
+                    missing = wanted.end() - wanted.start() + 1 - i64::try_from(read.len())?;
                     continue;
                 }
                 () = tokio::time::sleep(PATIENCE) => None,
             };
-            let line = line.with_context(|| format!("the {} has stopped at position {highest}", self.kind.name()))?;
+            let line = line.with_context(|| format!("the {} has stopped", self.kind.name()))?;
             let (position, at) = line.split_once(' ').context("a line of the reading process can't be read")?;
             let (position, at): (i64, i64) = (position.parse()?, at.parse()?);
-            highest = highest.max(position);
-            read.push((position, at));
+            if wanted.contains(&position) {
+                read.push((position, at));
+                missing -= 1;
+            }
         }
         Ok(read)
     }
