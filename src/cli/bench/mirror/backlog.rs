@@ -38,18 +38,12 @@ pub(super) async fn measure(
     let sealed = serde_json::to_string(&metadata(Uuid::nil()))?;
     scratch.grow(bench.backlog, STREAM, Shape::new(1, BYTES)?.payload(), &sealed).await?;
     let store = open(scratch).await?;
-    let (mut caught, mut read) = (Vec::new(), Vec::new());
-    for _ in 0..bench.repeats {
-        let kafka = topics_of_its_own(brokers.config());
-        let round = async {
-            caught.push(catch_up(&store, &kafka, bench.backlog).await?);
-            read.push(read_all(&kafka, bench.backlog).await?);
-            anyhow::Ok(())
-        };
-        let ended = round.await;
-        remove_topics(&kafka).await;
-        ended?;
+    let topics: Vec<KafkaConfig> = (0..bench.repeats).map(|_| topics_of_its_own(brokers.config())).collect();
+    let measured = rounds(&store, &topics, bench.backlog).await;
+    for kafka in &topics {
+        remove_topics(kafka).await;
     }
+    let (caught, read) = measured?;
     say!("# a backlog of {} events of {BYTES} bytes, {} times; median (lowest–highest)", bench.backlog, bench.repeats);
     let rates: Vec<f64> = caught.iter().map(|caught| caught.events_per_s).collect();
     say!("caught up by a relay     {} events/s", figures.add("mirror.catch_up.events_per_s", "events/s", &rates));
@@ -62,6 +56,18 @@ pub(super) async fn measure(
     }
     say!("read by a feed           {} events/s", figures.add("mirror.feed.events_per_s", "events/s", &read));
     Ok(())
+}
+
+/// First all that is carried, then all that is read: what a reader keeps in memory is not the relay's.
+async fn rounds(store: &Arc<PgEventStore>, topics: &[KafkaConfig], backlog: i64) -> Result<(Vec<Caught>, Vec<f64>)> {
+    let (mut caught, mut read) = (Vec::new(), Vec::new());
+    for kafka in topics {
+        caught.push(catch_up(store, kafka, backlog).await?);
+    }
+    for kafka in topics {
+        read.push(read_all(kafka, backlog).await?);
+    }
+    Ok((caught, read))
 }
 
 async fn catch_up(store: &Arc<PgEventStore>, kafka: &KafkaConfig, backlog: i64) -> Result<Caught> {
