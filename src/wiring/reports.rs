@@ -17,16 +17,27 @@ const OVERDUE: usize = 2;
 /// How often the sagas' runner is asked.
 const SURVEY: Duration = Duration::from_millis(500);
 
-pub(super) fn claims(health: Arc<Health>, mut days: watch::Receiver<ClaimDays>, stop: CancellationToken) {
+/// Reports what is told of a part, each time it is.
+fn carry<T: Send + Sync + 'static>(
+    health: Arc<Health>,
+    name: &'static str,
+    mut told: watch::Receiver<T>,
+    stop: CancellationToken,
+    part: impl Fn(&T) -> Part + Send + 'static,
+) {
     tokio::spawn(stop.run_until_cancelled_owned(async move {
         loop {
-            let part = claims_part(&days.borrow_and_update());
-            health.report("claims", part);
-            if days.changed().await.is_err() {
+            let now = part(&told.borrow_and_update());
+            health.report(name, now);
+            if told.changed().await.is_err() {
                 return;
             }
         }
     }));
+}
+
+pub(super) fn claims(health: Arc<Health>, days: watch::Receiver<ClaimDays>, stop: CancellationToken) {
+    carry(health, "claims", days, stop, claims_part);
 }
 
 /// What can't be dropped for a while costs a little room; without a partition for tomorrow, keys that should be forgotten soon stay for ever.
@@ -46,57 +57,23 @@ fn claims_part(days: &ClaimDays) -> Part {
     }
 }
 
-pub(super) fn relay(
-    health: Arc<Health>,
-    roles: &Roles,
-    mut status: watch::Receiver<RelayStatus>,
-    stop: CancellationToken,
-) {
+pub(super) fn relay(health: Arc<Health>, roles: &Roles, status: watch::Receiver<RelayStatus>, stop: CancellationToken) {
     let without = without_kafka(roles);
-    tokio::spawn(stop.run_until_cancelled_owned(async move {
-        loop {
-            let part = relay_part(&status.borrow_and_update(), without);
-            health.report("kafka", part);
-            if status.changed().await.is_err() {
-                return;
-            }
-        }
-    }));
+    carry(health, "kafka", status, stop, move |status| relay_part(status, without));
 }
 
 /// For a process that has no relay: is Kafka there at all?
-pub(super) fn kafka(
-    health: Arc<Health>,
-    roles: &Roles,
-    mut answer: watch::Receiver<Reachable>,
-    stop: CancellationToken,
-) {
+pub(super) fn kafka(health: Arc<Health>, roles: &Roles, answer: watch::Receiver<Reachable>, stop: CancellationToken) {
     let without = without_kafka(roles);
-    tokio::spawn(stop.run_until_cancelled_owned(async move {
-        loop {
-            let part = match &*answer.borrow_and_update() {
-                Reachable::Yes => Part::OK,
-                Reachable::NotAsked => without("it is still to be asked".to_owned()),
-                Reachable::No { error } => without(format!("Kafka can't be reached: {error}")),
-            };
-            health.report("kafka", part);
-            if answer.changed().await.is_err() {
-                return;
-            }
-        }
-    }));
+    carry(health, "kafka", answer, stop, move |answer| match answer {
+        Reachable::Yes => Part::OK,
+        Reachable::NotAsked => without("it is still to be asked".to_owned()),
+        Reachable::No { error } => without(format!("Kafka can't be reached: {error}")),
+    });
 }
 
-pub(super) fn replica(health: Arc<Health>, mut status: watch::Receiver<ReplicaStatus>, stop: CancellationToken) {
-    tokio::spawn(stop.run_until_cancelled_owned(async move {
-        loop {
-            let part = replica_part(&status.borrow_and_update());
-            health.report("replica", part);
-            if status.changed().await.is_err() {
-                return;
-            }
-        }
-    }));
+pub(super) fn replica(health: Arc<Health>, status: watch::Receiver<ReplicaStatus>, stop: CancellationToken) {
+    carry(health, "replica", status, stop, replica_part);
 }
 
 /// What it has can be read, whatever becomes of its source.

@@ -48,6 +48,15 @@ async fn the_benchmarks_measure_what_they_name_and_remove_their_databases() {
     let codec = bench(database.url(), &["codec", "--seconds", "0.1", "--repeats", "1", "--json"]).await;
     assert_eq!(figures(&codec).len(), 12);
 
+    let mirror = ["mirror", "--rate", "200", "--seconds", "1", "--backlog", "2000", "--repeats", "1", "--json"];
+    let mirror = figures(&bench(database.url(), &mirror).await);
+    for name in ["reader.p50_ms", "reader.p99_ms", "outsider.p99_ms", "catch_up.events_per_s", "catch_up.rss_mib"] {
+        assert!(
+            mirror.iter().any(|(known, value)| *known == format!("mirror.{name}") && *value > 0.0),
+            "{name}: {mirror:?}"
+        );
+    }
+
     let pool = database.pool().await;
     let left = sqlx::query("SELECT count(*) FROM pg_database WHERE datname LIKE 'waybill_bench_%'");
     assert_eq!(left.fetch_one(&pool).await.unwrap().get::<i64, _>(0), 0);

@@ -219,7 +219,7 @@ async fn slow_nine_processes_and_sixty_faults() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_placed_at_one_process_is_waited_for_there_while_others_do_the_work() {
-    let Some(mut fleet) = Fleet::start("wait").await else { return };
+    let Some(fleet) = Fleet::start("wait").await else { return };
     let api = fleet.join("api").await;
     let (relay, sagas) = (fleet.join("relay").await, fleet.join("sagas").await);
     let sku = unique("sku");
@@ -244,29 +244,62 @@ async fn an_order_placed_at_one_process_is_waited_for_there_while_others_do_the_
     assert_eq!(relay.client.get("shop", "/v1/orders/x").await.status, StatusCode::NOT_FOUND);
     assert_eq!(sagas.client.get("shop", "/graphql").await.status, StatusCode::NOT_FOUND);
 
-    // Kafka goes: orders go on to their end; the API is degraded, relay and sagas by themselves are not ready.
-    fleet.stop_kafka().await;
-    let ready = async |app: &TestApp| app.client.get("none", "/readyz").await;
-    let since = Instant::now();
-    while ready(&relay).await.status == StatusCode::OK || ready(&sagas).await.status == StatusCode::OK {
-        assert!(since.elapsed() < Duration::from_secs(40), "nobody says that Kafka is away");
-        assert_eq!(api.client.send(wait(30)).await.body["status"], "COMPLETED");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let answer = ready(&api).await;
-    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("degraded")), "{}", answer.body);
-    assert_eq!(slots(&api, &fleet).await, (vec![256], 0), "the owner keeps its slots");
-    fleet.start_kafka().await;
-    fleet.assert_verified(&api).await;
-    let since = Instant::now();
-    while ready(&relay).await.status != StatusCode::OK || ready(&sagas).await.status != StatusCode::OK {
-        assert!(since.elapsed() < Duration::from_secs(40), "{}", ready(&relay).await.body);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
     for mut app in [relay, sagas, projections, api] {
         app.stop().await;
     }
     fleet.stop().await;
+}
+
+/// Orders go on to their end at the same pace, owners keep their slots; the API is degraded, relay and sagas by themselves are not ready. Once
+/// Kafka is back, it hears of all by itself.
+async fn without_kafka(name: &str, away: Duration) {
+    let Some(mut fleet) = Fleet::start(name).await else { return };
+    let api = fleet.join("api,projections").await;
+    let (relay, one, two) = (fleet.join("relay").await, fleet.join("sagas").await, fleet.join("sagas").await);
+    let sku = unique("sku");
+    api.client.receive(&sku, 100_000).await;
+    until_dealt(&api, &fleet, 2, Duration::from_secs(30)).await;
+    let ready = async |app: &TestApp| app.client.get("none", "/readyz").await;
+    fleet.stop_kafka().await;
+    let (since, mut placed) = (Instant::now(), 0);
+    let mut told = false;
+    while since.elapsed() < away || !told {
+        assert!(since.elapsed() < away + Duration::from_secs(40), "nobody says that Kafka is away");
+        let answer = api.client.order_to_its_end(&order(&sku, 1, "tok_ok")).await;
+        assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("COMPLETED")), "{}", answer.body);
+        assert_eq!(slots(&api, &fleet).await, (vec![128, 128], 0), "the owners keep their slots");
+        placed += 1;
+        told = [ready(&relay).await, ready(&one).await].iter().all(|ready| ready.status != StatusCode::OK);
+    }
+    let answer = ready(&api).await;
+    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("degraded")), "{}", answer.body);
+    let metrics = relay.client.get("none", "/metrics").await.body.to_string();
+    let lag = metrics.split("waybill_relay_lag{").nth(1).and_then(|rest| rest.split(' ').nth(1)?.split("\\n").next());
+    assert!(lag.is_some_and(|lag| lag.parse::<f64>().unwrap() > 0.0), "{lag:?}");
+    println!("{placed} orders in {:?} without Kafka", since.elapsed());
+    fleet.start_kafka().await;
+    // It waits for the relay, a minute at most.
+    fleet.assert_verified(&api).await;
+    let since = Instant::now();
+    while ready(&relay).await.status != StatusCode::OK || ready(&one).await.status != StatusCode::OK {
+        assert!(since.elapsed() < Duration::from_secs(40), "{}", ready(&relay).await.body);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for mut app in [relay, one, two, api] {
+        app.stop().await;
+    }
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_kafka_orders_go_on_and_once_it_is_back_it_hears_of_all() {
+    without_kafka("kafka-away", Duration::from_secs(10)).await;
+}
+
+#[ignore = "takes minutes: scripts/slow-tests"]
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_two_minutes_without_kafka() {
+    without_kafka("slow-kafka-away", Duration::from_secs(120)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

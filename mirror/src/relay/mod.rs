@@ -14,7 +14,7 @@ pub use status::{RelayState, RelayStatus};
 
 use crate::{
     KafkaConfig, MirrorError, chain,
-    topics::{self, blocking},
+    topics::{self, blocking, drop_blocking},
 };
 use eventstore::{EventStore, Position, ReadError, RecordedEvent};
 use session::{NoSession, Session};
@@ -258,43 +258,75 @@ impl Relay {
 
     /// Watches another relay at work; ends when it is time to take over.
     async fn stand_by(&self) {
+        let mut watcher = None;
+        self.watch_the_other(&mut watcher).await;
+        drop_blocking(watcher);
+    }
+
+    async fn watch_the_other(&self, watcher: &mut Option<session::Watcher>) {
         tracing::info!(log = %self.store.log().name(), "another relay of this log has taken over; standing by");
         self.reporter.state(RelayState::Standby);
         let patience = jittered(TAKEOVER_AFTER);
-        let mut seen = None;
+        let head = self.store.watch_head();
+        let (mut seen, mut carried) = (None, None);
         let mut still_since = Instant::now();
         while !self.stop.is_cancelled() {
             self.pause(STANDBY_CHECK).await;
-            match self.look_on().await {
-                Ok((marks, behind)) if behind && seen.as_ref() == Some(&marks) => {
+            // All of it was there when it was looked for last: then nobody has anything to do.
+            if carried.is_some_and(|carried| *head.borrow() <= carried) {
+                still_since = Instant::now();
+                continue;
+            }
+            match self.look_on(watcher).await {
+                Ok(looked) if looked.is_behind() && seen.as_ref() == Some(&looked.marks) => {
                     if still_since.elapsed() > patience {
                         return;
                     }
                 }
                 // It moves, or has nothing to do, or Kafka is away for both of us.
                 other => {
-                    seen = other.ok().map(|(marks, _)| marks);
+                    let looked = other.inspect_err(|_| drop_blocking(watcher.take())).ok();
+                    carried = looked.as_ref().filter(|looked| !looked.is_behind()).map(|looked| looked.reached);
+                    seen = looked.map(|looked| looked.marks);
                     still_since = Instant::now();
                 }
             }
         }
     }
 
-    /// The ends of all partitions, and whether the store has more than they hold.
-    async fn look_on(&self) -> Result<(Vec<(i64, i64)>, bool), MirrorError> {
-        let (config, log, lives) = (self.config.clone(), self.store.log(), self.store.lives().await?);
-        let client_id = format!("{}-standby", self.transactional_id);
+    /// Looks at the ends of all partitions, and at how far the store is. The watcher is kept from one look to the next.
+    async fn look_on(&self, watcher: &mut Option<session::Watcher>) -> Result<Looked, MirrorError> {
+        let (log, lives) = (self.store.log(), self.store.lives().await?);
+        let client = match watcher {
+            Some(client) => client.clone(),
+            None => session::watcher(&self.config, &format!("{}-standby", self.transactional_id))?,
+        };
+        *watcher = Some(client.clone());
+        let config = self.config.clone();
         let (marks, reached) = blocking(move || {
-            let watcher = session::watcher(&config, &client_id)?;
-            let Some(routing) = topics::find(&config, log, &watcher)? else { return Ok((Vec::new(), Position::ZERO)) };
-            let tails = chain::tails(&watcher, &routing)?;
+            let Some(routing) = topics::find(&config, log, &client)? else { return Ok((Vec::new(), Position::ZERO)) };
+            let tails = chain::tails(&client, &routing)?;
             let reached = chain::reached(&tails, &lives);
             Ok((tails.iter().map(|tail| (tail.low, tail.high)).collect(), reached))
         })
         .await?;
         let head = self.store.head().await?.position;
         self.reporter.head(head);
-        Ok((marks, head > reached))
+        Ok(Looked { marks, reached, head })
+    }
+}
+
+/// What a relay that stands by has seen of the other one's work.
+struct Looked {
+    /// First and last stable offset of every partition.
+    marks: Vec<(i64, i64)>,
+    reached: Position,
+    head: Position,
+}
+
+impl Looked {
+    fn is_behind(&self) -> bool {
+        self.head > self.reached
     }
 }
 

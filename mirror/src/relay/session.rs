@@ -36,7 +36,9 @@ impl<E: Into<MirrorError>> From<E> for NoSession {
 }
 
 /// A consumer that looks at the ends of partitions.
-pub(super) fn watcher(config: &KafkaConfig, client_id: &str) -> Result<Arc<BaseConsumer<Quiet>>, MirrorError> {
+pub(super) type Watcher = Arc<BaseConsumer<Quiet>>;
+
+pub(super) fn watcher(config: &KafkaConfig, client_id: &str) -> Result<Watcher, MirrorError> {
     lanes::consumer(config, client_id, "read_committed", Fetch::Little, Duration::from_millis(10))
 }
 
