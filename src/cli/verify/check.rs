@@ -68,6 +68,7 @@ impl Check {
     /// As soon as it is done.
     pub(super) fn report(&self) {
         match self.faults.count {
+            0 if self.looked_at.is_none() => say!("-      {}: {}", self.name, self.what),
             0 => say!("ok     {}: {}", self.name, self.what),
             faults => say!("FAULT  {}: {faults} found", self.name),
         }

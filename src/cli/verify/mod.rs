@@ -1,5 +1,6 @@
 //! `waybill verify`: do store, Kafka, projections, stock and the participants' ledgers agree, as of the head when it begins?
 //!
+//! On a replica it looks at what there is: the copy of the log against itself and against Kafka, and the projections; the rest is left out.
 //! It reads everything and changes nothing. What a restored store has lost is told, and is no fault. An order under way is no fault; a relay or a read model that is behind has 60 s to come up.
 mod books;
 mod check;
@@ -37,7 +38,8 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 /// Checks that store, Kafka, projections, stock and the participants' ledgers agree
 #[derive(Args, Clone, Debug)]
 pub struct Verify {
-    /// The store alone: density, order, versions, checksums, balances, claims, timers. Needs no more than PostgreSQL
+    /// The store alone: density, order, versions, checksums, balances, claims, timers; of a replica, its copy of the log. Needs no more than
+    /// PostgreSQL
     #[arg(long)]
     pub store: bool,
 }

@@ -1,4 +1,6 @@
 //! A clean log is found clean; each fault that is planted is found and named.
+mod replica;
+
 use super::store::{Examined, examine};
 use chrono::{TimeDelta, Utc};
 use commands::history::{Change, History, SAGA_TIMER, balance_changes, encode};
