@@ -15,6 +15,7 @@ mod processes;
 mod repeats;
 mod replica;
 mod restore;
+mod side_by_side;
 mod start;
 mod support;
 mod warehouse;

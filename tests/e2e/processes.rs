@@ -1,27 +1,13 @@
 //! Every role in processes of its own, killed, frozen, added and removed under load: no step twice in effect, every order ends, all agree.
 use crate::support::{
     app::{EXE, TestApp, text},
-    client::{Client, order, unique},
+    client::{order, unique},
     fleet::Fleet,
+    trade::{Trade, slots, until_dealt, until_ended},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
-
-/// Orders placed in the midst of it.
-const UNDER_WAY: usize = 4;
-const BETWEEN_ORDERS: Duration = Duration::from_millis(150);
-/// Until a request is tried again at another process.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// An order is placed or has ended within this time, whatever happens.
-const AT_LAST: Duration = Duration::from_secs(90);
+use std::time::{Duration, Instant};
 
 fn seed() -> u64 {
     let seed: u64 =
@@ -41,85 +27,6 @@ impl Random {
     }
 }
 
-/// Shops: each keeps one order under way, placing it again under its key, at whichever API answers, until the answer is definite.
-#[derive(Clone)]
-struct Shops {
-    apis: Arc<Mutex<Vec<Client>>>,
-    placed: Arc<Mutex<BTreeMap<String, String>>>,
-    stop: Arc<AtomicBool>,
-    sku: String,
-}
-
-impl Shops {
-    fn api(&self, turn: usize) -> Option<Client> {
-        let apis = self.apis.lock().unwrap();
-        (!apis.is_empty()).then(|| apis[turn % apis.len()].clone())
-    }
-
-    async fn trade(self, shop: usize) {
-        let mut turn = shop;
-        while !self.stop.load(Ordering::Relaxed) {
-            let token = if turn.is_multiple_of(7) { "tok_decline" } else { "tok_ok" };
-            let (body, key) = (order(&self.sku, 1, token), unique("key"));
-            tokio::time::sleep(BETWEEN_ORDERS).await;
-            let since = Instant::now();
-            loop {
-                assert!(since.elapsed() < AT_LAST, "an order can't be placed for {AT_LAST:?}");
-                turn += 1;
-                if let Some(api) = self.api(turn)
-                    && let Some(id) = place(&api, &key, &body).await
-                {
-                    self.placed.lock().unwrap().insert(id, token.to_owned());
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// `None`: no definite answer.
-async fn place(api: &Client, key: &str, body: &Value) -> Option<String> {
-    let request = api.request("shop", Method::POST, "/v1/orders").header("idempotency-key", key).json(body);
-    let answer = request.timeout(PATIENCE).send().await.ok()?;
-    let status = answer.status();
-    let body: Value = answer.json().await.ok()?;
-    match status {
-        StatusCode::ACCEPTED | StatusCode::OK => Some(body["order_id"].as_str().unwrap().to_owned()),
-        StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => None,
-        other => panic!("{other}: {body}"),
-    }
-}
-
-async fn status(api: &Client, id: &str) -> Value {
-    api.get("shop", &format!("/v1/orders/{id}?wait=30")).await.body
-}
-
-/// How many slots each owner holds, and how many are free.
-async fn slots(any: &TestApp, fleet: &Fleet) -> (Vec<usize>, usize) {
-    let mut command = any.command(&["slots", "--json"]);
-    let output = command.env("DATABASE_URL", fleet.env("DATABASE_URL")).output().await.unwrap();
-    let told: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)));
-    let owners = told["owners"].as_array().unwrap().iter();
-    let mut held: Vec<usize> = owners.map(|owner| owner["slots"].as_array().unwrap().len()).collect();
-    held.sort_unstable();
-    (held, told["free"].as_array().unwrap().len())
-}
-
-async fn until_dealt(any: &TestApp, fleet: &Fleet, owners: usize, within: Duration) {
-    let since = Instant::now();
-    loop {
-        let (held, free) = slots(any, fleet).await;
-        let even = held.len() == owners && held.iter().all(|held| held.abs_diff(256 / owners) <= 1);
-        if even && free == 0 {
-            return;
-        }
-        assert!(since.elapsed() < within, "after {within:?} {held:?} are held and {free} are free");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
 /// A random fault at a random process, again and again, while orders are placed.
 async fn chaos(name: &str, faults: usize) {
     let Some(fleet) = Fleet::start(name).await else { return };
@@ -131,18 +38,8 @@ async fn chaos(name: &str, faults: usize) {
     for role in ["relay", "relay", "projections", "projections", "sagas", "sagas", "sagas"] {
         workers.push((role, fleet.join(role).await));
     }
-    let sku = unique("sku");
-    apis[0].client.receive(&sku, 100_000).await;
     until_dealt(&apis[0], &fleet, 3, Duration::from_secs(30)).await;
-
-    let clients = |apis: &[TestApp]| apis.iter().map(|api| api.client.clone()).collect::<Vec<_>>();
-    let shops = Shops {
-        apis: Arc::new(Mutex::new(clients(&apis))),
-        placed: Arc::default(),
-        stop: Arc::default(),
-        sku: sku.clone(),
-    };
-    let trading: Vec<_> = (0..UNDER_WAY).map(|shop| tokio::spawn(shops.clone().trade(shop))).collect();
+    let trade = Trade::begin(&Vec::from_iter(&apis)).await;
     for fault in 0..faults {
         tokio::time::sleep(Duration::from_millis(500 + random.below(2500) as u64)).await;
         let at = random.below(workers.len() + apis.len());
@@ -172,31 +69,11 @@ async fn chaos(name: &str, faults: usize) {
                 another.stop().await;
             }
         }
-        // A process that was started again listens elsewhere.
-        *shops.apis.lock().unwrap() = clients(&apis);
+        trade.at(&Vec::from_iter(&apis));
     }
-    shops.stop.store(true, Ordering::Relaxed);
-    for shop in trading {
-        shop.await.unwrap();
-    }
-
-    let placed = std::mem::take(&mut *shops.placed.lock().unwrap());
+    let placed = trade.end().await;
     assert!(placed.len() > faults, "only {} orders were placed", placed.len());
-    let since = Instant::now();
-    for (id, token) in &placed {
-        let mut seen = status(&apis[0].client, id).await;
-        while !matches!(seen["status"].as_str(), Some("COMPLETED" | "CANCELLED")) {
-            assert!(since.elapsed() < AT_LAST, "{id} ({token}) does not end: {seen}");
-            seen = status(&apis[0].client, id).await;
-        }
-        let (wanted, ledger): (_, &[&str]) = match token.as_str() {
-            "tok_decline" => ("CANCELLED", &[]),
-            _ => ("COMPLETED", &["authorize", "capture"]),
-        };
-        assert_eq!(seen["status"], wanted, "{seen}");
-        let sagas = &workers[6].1.client;
-        assert_eq!(sagas.ledger("payment", id).await, ledger, "{id}: each once");
-    }
+    until_ended(&placed, &apis[0], &workers[6].1).await;
     println!("{} orders", placed.len());
     until_dealt(&apis[0], &fleet, 3, Duration::from_secs(30)).await;
     fleet.assert_verified(&apis[0]).await;
@@ -336,6 +213,22 @@ async fn a_read_side_far_from_the_store_is_fed_by_kafka_alone() {
         .unwrap();
     assert_eq!(misused.status.code(), Some(2), "{}", text(&misused.stderr));
     assert!(text(&misused.stderr).contains("a replica's copy of a log"), "{}", text(&misused.stderr));
+    // What is there is verified there: the copy against itself and against Kafka, and the projections.
+    for (arguments, looked_at) in [
+        (&["verify"] as &[&str], &["positions", "checksums", "kafka", "projections"] as &[&str]),
+        (&["verify", "--store"], &["positions", "checksums"]),
+    ] {
+        let output = far.command(arguments).env("DATABASE_URL", &database).output().await.unwrap();
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{said}{}", text(&output.stderr));
+        let row = |check: &str| said.lines().rfind(|line| line.starts_with(check)).unwrap_or_else(|| panic!("{said}"));
+        for check in looked_at {
+            assert!(!row(check).contains("left out"), "{check}: {said}");
+        }
+        for check in ["balances", "claims", "timers", "sealed data", "leases"] {
+            assert!(row(check).contains("left out"), "{check}: {said}");
+        }
+    }
     // Killed and gone on with, without the store, from Kafka alone.
     far.kill_9().await;
     let after = near.client.order_to_its_end(&order(&sku, 3, "tok_ok")).await.body;

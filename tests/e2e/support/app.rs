@@ -27,6 +27,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct TestApp {
     pub(crate) folder: PathBuf,
+    program: PathBuf,
     env: Vec<(String, String)>,
     server: Option<Server>,
     pub(crate) client: Client,
@@ -44,10 +45,15 @@ impl TestApp {
 
     /// `env`: settings beside the folder and the port.
     pub(crate) async fn start_with(name: &str, env: &[(&str, &str)]) -> TestApp {
+        TestApp::start_program(EXE.into(), name, env).await
+    }
+
+    /// As `start_with`, of another build.
+    pub(crate) async fn start_program(program: PathBuf, name: &str, env: &[(&str, &str)]) -> TestApp {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut app = TestApp { folder, env, server: None, client: Client::new() };
+        let mut app = TestApp { folder, program, env, server: None, client: Client::new() };
         fs::create_dir_all(&app.folder).expect("a folder");
         app.run().await;
         app
@@ -69,7 +75,7 @@ impl TestApp {
         }
         let spec = Spec {
             name: "waybill".to_owned(),
-            program: EXE.into(),
+            program: self.program.clone(),
             args: ["up", "--http-addr", "127.0.0.1:0", "--data-dir"].map(str::to_owned).to_vec(),
             env,
             held: vec![],

@@ -1,7 +1,10 @@
 //! Speaks to a running Waybill as shops, staff and the providers' owners do.
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -87,10 +90,19 @@ impl Client {
 
     /// The entries of a provider's ledger for one order, as `kind`s in order.
     pub(crate) async fn ledger(&self, provider: &str, order_id: &str) -> Vec<String> {
+        self.ledgers(provider).await.remove(order_id).unwrap_or_default()
+    }
+
+    /// The same of all orders, by the order's id: where there are thousands, it is read once.
+    pub(crate) async fn ledgers(&self, provider: &str) -> BTreeMap<String, Vec<String>> {
         let url = format!("{}/ledger", self.url(provider));
         let entries: Vec<Value> = self.http.get(url).send().await.expect("a ledger").json().await.expect("JSON");
-        let of_order = entries.iter().filter(|entry| entry["reference"] == order_id);
-        of_order.map(|entry| entry["kind"].as_str().expect("a kind").to_owned()).collect()
+        let mut ledgers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for entry in entries {
+            let text = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("{name}: {entry}")).to_owned();
+            ledgers.entry(text("reference")).or_default().push(text("kind"));
+        }
+        ledgers
     }
 
     pub(crate) async fn control(&self, provider: &str, mode: Value) {

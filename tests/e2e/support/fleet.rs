@@ -57,10 +57,16 @@ impl Fleet {
 
     /// `env`: settings in place of the fleet's.
     pub(crate) async fn join_with(&self, roles: &str, env: &[(&str, &str)]) -> TestApp {
+        let env: Vec<_> = [("WAYBILL_ROLE", roles)].into_iter().chain(env.iter().copied()).collect();
+        self.join_program(EXE.into(), &roles.replace(',', "-"), &env).await
+    }
+
+    /// Starts the whole of another build, and waits until it is ready.
+    pub(crate) async fn join_program(&self, program: PathBuf, name: &str, env: &[(&str, &str)]) -> TestApp {
         let ours = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let ours = ours.filter(|(name, _)| env.iter().all(|(other, _)| other != name));
-        let env: Vec<_> = ours.chain([("WAYBILL_ROLE", roles)]).chain(env.iter().copied()).collect();
-        TestApp::start_with(&roles.replace(',', "-"), &env).await
+        let env: Vec<_> = ours.chain(env.iter().copied()).collect();
+        TestApp::start_program(program, name, &env).await
     }
 
     /// Another database on the same server; answers its URL.

@@ -3,4 +3,5 @@ pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod fleet;
 pub(crate) mod site;
+pub(crate) mod trade;
 pub(crate) mod wire;
