@@ -61,6 +61,10 @@ impl Held {
         Held { parked, skipped: skipped.into_iter().collect() }
     }
 
+    pub(crate) fn into_skipped(self) -> HashSet<(Incarnation, Position)> {
+        self.skipped
+    }
+
     /// It belongs to a key that is parked at it, or before it.
     pub(crate) fn holds_back(&self, event: &RecordedEvent) -> bool {
         self.parked.get(&event.stream.id).is_some_and(|parked| event.position >= parked.position)

@@ -2,8 +2,9 @@
 use super::{ProjectionError, connection::pool, parked::Parked, runner::SCHEMA};
 use crate::sql;
 use chrono::{DateTime, Utc};
-use eventstore::Position;
+use eventstore::{Incarnation, Position};
 use sqlx::{PgPool, postgres::PgConnectOptions};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// How many parked keys are listed at most: all there can be.
@@ -87,6 +88,11 @@ impl ParkedKeys {
     /// By the position of the event.
     pub async fn list(&self) -> Result<Vec<ParkedKey>, ProjectionError> {
         Ok(sql::requests::parked(&mut *self.pool.acquire().await?, None, MAX_LISTED).await?)
+    }
+
+    /// Every event that somebody has decided to leave out.
+    pub async fn skipped(&self) -> Result<HashSet<(Incarnation, Position)>, ProjectionError> {
+        Ok(sql::parked::load(&mut *self.pool.acquire().await?).await?.into_skipped())
     }
 
     pub async fn get(&self, key: Uuid) -> Result<Option<ParkedKey>, ProjectionError> {

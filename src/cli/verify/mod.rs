@@ -154,7 +154,11 @@ async fn projection_check(parts: &Parts, head: Position) -> Result<Check> {
     if compared.position < head {
         faults.add(format!("they are at {}, not at {head}, after {} s", compared.position, CATCH_UP.as_secs()));
     }
-    let what = format!("{} rows equal a replay up to {}", compared.rows, compared.position);
+    let parked = match compared.parked {
+        0 => String::new(),
+        parked => format!("; {parked} keys are parked: see `waybill parked`"),
+    };
+    let what = format!("{} rows equal a replay up to {}{parked}", compared.rows, compared.position);
     Ok(Check::done("projections", compared.rows, what, faults))
 }
 

@@ -315,6 +315,28 @@ async fn each_fault_that_is_planted_is_found_and_named() {
 }
 
 #[tokio::test]
+async fn an_event_that_can_t_be_read_is_a_fault_until_somebody_has_skipped_it() {
+    let given = Given::a_run().await;
+    given
+        .plant(
+            "UPDATE events SET type = 'Unheard', checksum = NULL WHERE position = (SELECT max(position) FROM events)",
+        )
+        .await;
+    let payloads =
+        |examined: &Examined| faults(examined).iter().filter(|fault| fault.starts_with("payloads: ")).count();
+    assert_eq!(payloads(&given.examined().await), 1);
+    let skip = "INSERT INTO skipped_events (incarnation, position, key, stream_kind, version, event_type, schema_version, cause, reason, skipped_by)
+        SELECT incarnation, position, stream_id, stream_kind, version, type, schema_version, 'unknown', 'agreed', 'ada' FROM events
+         WHERE type = 'Unheard'";
+    assert_eq!(given.plant(skip).await, 1);
+    let examined = given.examined().await;
+    assert_eq!(payloads(&examined), 0);
+    let told = examined.checks.iter().find(|check| check.name == "payloads").unwrap();
+    assert!(told.what.contains("all but 1 that people have skipped"), "{}", told.what);
+    given.store.pool().close().await;
+}
+
+#[tokio::test]
 async fn one_deleted_event_at_the_end_is_no_gap_but_what_it_left_behind_tells() {
     let given = Given::a_run().await;
     let head = given.store.head().await.unwrap().position;

@@ -53,7 +53,9 @@ impl Search {
     pub(super) async fn database(&self, database: &mut PgConnection) -> Found {
         let mut found = Found::default();
         let tables = sqlx::query(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+            // What a connection keeps to itself no other can read; of ours that is what the audit folds, and rolls back.
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+              WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND schemaname NOT LIKE 'pg_temp%'",
         );
         let tables: Vec<String> =
             tables.fetch_all(&mut *database).await.unwrap().iter().map(|row| row.get(0)).collect();
