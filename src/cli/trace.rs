@@ -25,7 +25,7 @@ pub struct Trace {
 
 const QUERY: &str = "query($id: ID, $ref: String, $shop: ID, $asOf: AsOf) {
     order(id: $id, ref: $ref, shop: $shop, asOf: $asOf) {
-    id ref shop status statusReason placedAt receivedAt customerRef currency total
+    id ref shop status statusReason parked { position cause since } placedAt receivedAt customerRef currency total
     lines { sku quantity } payment { authorized captured refunded }
     fulfillments { id location stage carrier trackingNumber }
     saga { id state step waitingOn waitingSince remainingSteps } } }";
@@ -42,6 +42,7 @@ struct Order {
     shop: String,
     status: String,
     status_reason: Option<String>,
+    parked: Option<Parked>,
     placed_at: DateTime<Utc>,
     received_at: DateTime<Utc>,
     customer_ref: String,
@@ -51,6 +52,14 @@ struct Order {
     payment: Option<Payment>,
     fulfillments: Vec<Fulfillment>,
     saga: Option<Saga>,
+}
+
+/// What follows is not shown: the read model can't take it in.
+#[derive(Deserialize)]
+struct Parked {
+    position: String,
+    cause: String,
+    since: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +209,9 @@ fn story(order: &Order, entries: &[Entry], then: Option<Position>) -> Result<Str
     }
     let reason = order.status_reason.as_deref().map(|reason| format!(" – {}", words(reason))).unwrap_or_default();
     writeln!(text, "  {:10} {}{reason}", if then.is_some() { "then" } else { "now" }, order.status)?;
+    if let Some(Parked { position, cause, since }) = &order.parked {
+        writeln!(text, "  held back  at position {position} since {}: {cause}; see `waybill parked`", time(*since))?;
+    }
     writeln!(
         text,
         "  placed     {} by customer {}, received {}",

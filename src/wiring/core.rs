@@ -72,7 +72,9 @@ impl Core {
     pub(super) async fn vault(&self, settings: &Settings, data_dir: &DataDir) -> Result<Arc<Vault>> {
         let master_keys = Arc::new(bootstrap::master_keys(settings, data_dir)?);
         let vault = Vault::connect(master_keys, self.pg.clone(), self.store.clone()).await;
-        Ok(Arc::new(vault.context("personal data can't be opened")?))
+        Ok(Arc::new(vault.context(
+            "personal data can't be opened (processes of one database have one master key: --master-key-file)",
+        )?))
     }
 }
 
