@@ -15,13 +15,15 @@ use eventstore::{Incarnation, Lives, Position, RecordedEvent};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long reading the tails of one topic may take.
 const TAILS_TIMEOUT: Duration = Duration::from_secs(20);
+/// Until a partition whose leader is moving is asked about again.
+const MOVING_PAUSE: Duration = Duration::from_millis(100);
 /// The first look at a partition's end; the next ones are larger, when all of it was given up or markers.
 const FIRST_WINDOW: i64 = 32;
 const WINDOW_GROWTH: i64 = 32;
@@ -36,12 +38,24 @@ pub struct Tail {
     pub last: Option<Decoded>,
 }
 
-/// First and last stable offset of every lane. Blocks.
+/// First and last stable offset of every lane. A leader that has just moved is asked for again, for a while. Blocks.
 pub(crate) fn watermarks(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<(i64, i64)>, MirrorError> {
-    routing
-        .lanes()
-        .map(|(_, topic, partition)| Ok(consumer.fetch_watermarks(routing.name(topic), partition, METADATA_TIMEOUT)?))
-        .collect()
+    let deadline = Instant::now() + METADATA_TIMEOUT;
+    let of_lane = |topic: Topic, partition: i32| loop {
+        match consumer.fetch_watermarks(routing.name(topic), partition, METADATA_TIMEOUT) {
+            Err(KafkaError::MetadataFetch(code)) if is_moving(code) && Instant::now() < deadline => {
+                std::thread::sleep(MOVING_PAUSE);
+            }
+            marks => return Ok(marks?),
+        }
+    };
+    routing.lanes().map(|(_, topic, partition)| of_lane(topic, partition)).collect()
+}
+
+/// Another broker leads the partition, or none does yet.
+fn is_moving(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, ReplicaNotAvailable, UnknownLeaderEpoch};
+    matches!(code, LeaderNotAvailable | NotLeaderForPartition | ReplicaNotAvailable | UnknownLeaderEpoch)
 }
 
 /// The tail of every lane. The consumer reads committed and reports the ends of partitions. Blocks.
