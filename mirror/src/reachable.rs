@@ -1,9 +1,10 @@
 //! Whether Kafka can be reached, for processes that have no relay to tell. It asks for the cluster's metadata now and then, and no more.
 use crate::{
-    KafkaConfig, MirrorError,
+    KafkaConfig, MirrorError, Routing, Topic,
     lanes::{self, Fetch},
     topics::{METADATA_TIMEOUT, blocking},
 };
+use eventstore::Log;
 use rdkafka::consumer::Consumer;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -51,10 +52,10 @@ async fn ask(config: &KafkaConfig, client: &mut Option<Client>) -> Result<(), Mi
         None => lanes::consumer(config, "waybill-reachable", "read_committed", Fetch::Little, LATENCY)?,
     };
     *client = Some(asked.clone());
-    let topic = format!("{}.order.v1", config.topic_prefix);
+    let routing = Routing::new(&config.topic_prefix, Log::MAIN, [config.partitions; 2]);
     blocking(move || {
         // Of one topic: of all it would grow with what else is there.
-        asked.fetch_metadata(Some(&topic), METADATA_TIMEOUT)?;
+        asked.fetch_metadata(Some(routing.name(Topic::Order)), METADATA_TIMEOUT)?;
         Ok(())
     })
     .await

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// The slots of this process, by their numbers.
 #[derive(Debug)]
 pub(crate) struct Slots {
     held: Mutex<Vec<Option<Held>>>,

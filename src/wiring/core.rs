@@ -57,8 +57,8 @@ impl Core {
 
     /// Shop `dev` and its keys, where no other shop is yet. A replica has keys of its own, and its locations from the log.
     pub(super) async fn first_start(&self, settings: &Settings, data_dir: &DataDir, at: &Addresses) -> Result<()> {
-        let is_first = at.embedded_postgres || bootstrap::is_fresh(&self.shops).await?;
-        if !settings.roles.has(Role::Api) || !is_first {
+        let has_api = settings.roles.has(Role::Api);
+        if !has_api || !(at.embedded_postgres || bootstrap::is_fresh(&self.shops).await?) {
             return Ok(());
         }
         bootstrap::dev_shop(data_dir, &self.shops, &self.keys).await?;

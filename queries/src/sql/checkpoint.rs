@@ -17,16 +17,18 @@ pub(crate) struct Checkpoint {
     pub(crate) epoch: i64,
 }
 
+impl Checkpoint {
+    /// As a row has it.
+    fn of(version: i32, incarnation: i32, position: i64, epoch: i64) -> Checkpoint {
+        Checkpoint { version, incarnation: Incarnation(incarnation), position: Position(position), epoch }
+    }
+}
+
 pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Option<Checkpoint>> {
     let row = sqlx::query!("SELECT version, incarnation, position, epoch FROM projections WHERE name = $1", NAME)
         .fetch_optional(conn)
         .await?;
-    Ok(row.map(|row| Checkpoint {
-        version: row.version,
-        incarnation: Incarnation(row.incarnation),
-        position: Position(row.position),
-        epoch: row.epoch,
-    }))
+    Ok(row.map(|row| Checkpoint::of(row.version, row.incarnation, row.position, row.epoch)))
 }
 
 /// Begins at position 0, unless someone has begun already. A read model that is made again goes on with later epochs.
@@ -58,12 +60,7 @@ pub(crate) async fn take_over(conn: &mut PgConnection, version: i32) -> sqlx::Re
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Checkpoint {
-        version: row.version,
-        incarnation: Incarnation(row.incarnation),
-        position: Position(row.position),
-        epoch: row.epoch,
-    }))
+    Ok(row.map(|row| Checkpoint::of(row.version, row.incarnation, row.position, row.epoch)))
 }
 
 /// Moves on from `from`, and with `tell` says so to other processes once it is committed; `false` when it is no longer there, or somebody
