@@ -15,6 +15,7 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod person;
+pub mod saga;
 pub mod shipment;
 pub mod stock;
 #[cfg(test)]

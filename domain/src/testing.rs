@@ -1,9 +1,9 @@
 //! What the tests of several aggregates build from. Everything here is invented.
 use crate::{
     Amount, Currency, OrderId,
-    fulfillment::Context,
     location::{self, LocationMode},
     order::{Charge, ChargeKind, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod, Reservation},
+    saga::Context,
     shipment::{FulfillmentLine, FulfillmentReleased, Label, LineQuantity},
 };
 use chrono::{DateTime, TimeDelta, Utc};

@@ -6,11 +6,12 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     Amount, Currency, Event, LocationCode, OrderId,
-    fulfillment::{Context, Fulfillment, Next, Reply},
+    fulfillment::Fulfillment,
     location::LocationMode,
     order::{
         CancelRequested, Charge, ChargeKind, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod, Shortage,
     },
+    saga::{Context, Next, Reply},
     shipment::Label,
     stock::{StockAdjusted, StockReceived},
 };
@@ -302,8 +303,8 @@ pub(crate) fn out_of_stock(sku: &str) -> Reply {
     }
 }
 
-fn good_answer(action: domain::fulfillment::Action) -> Reply {
-    use domain::fulfillment::Action;
+fn good_answer(action: domain::saga::Action) -> Reply {
+    use domain::saga::Action;
     match action {
         Action::Reserve { .. } => Reply::Reserved,
         Action::Authorize { amount, .. } => Reply::Authorized {

@@ -6,10 +6,10 @@ use crate::retry::StoreBackoff;
 use chrono::{DateTime, Utc};
 use commands::Change;
 use commands::history::CommitError;
-use domain::fulfillment::{Action, Context, Reply, SagaEvent};
 use domain::location::LocationMode;
 use domain::order::Shortage;
-use domain::{Event, LocationCode, Sku, StreamKind, stock};
+use domain::saga::{Action, Context, Notice, Reply};
+use domain::{Event, LocationCode, Sku, stock};
 use eventstore::{Actor, ActorKind, AppendError, Metadata, ReadError, RecordedEvent, Refusal, Source};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -52,27 +52,13 @@ impl Driver<'_> {
     }
 
     fn apply(&mut self, event: &RecordedEvent) -> Result<(), Leave> {
-        let is_new = |kind| event.version > self.history.version(kind);
-        if StreamKind::from_name(&event.stream.kind).is_some_and(is_new) {
-            self.begin_at(&event.event_type, event.recorded_at);
-        }
         match self.history.apply(event) {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                self.mark(event.recorded_at);
+                Ok(())
+            }
             Ok(false) => Err(self.stuck("an event of the history is missing")),
             Err(error) => Err(self.stuck(&error.to_string())),
-        }
-    }
-
-    /// A new event begins a new action, unless the current one only goes on under its key.
-    fn begin_at(&mut self, event_type: &str, at: DateTime<Utc>) {
-        let paused = self.history.fulfillment.saga.paused.as_ref();
-        let goes_on = match event_type {
-            "StepRetrying" | "SagaPaused" => true,
-            "RetryRequested" => paused.is_none_or(|paused| !paused.definite),
-            _ => false,
-        };
-        if !goes_on {
-            self.begun = Some(at);
         }
     }
 
@@ -87,7 +73,7 @@ impl Driver<'_> {
         let mut reply = reply;
         loop {
             let context = self.context().await?;
-            let events = match self.history.fulfillment.react(self.order, action, reply.clone(), &context) {
+            let events = match self.saga().react(action, reply.clone(), &context) {
                 Ok(events) => events,
                 Err(misfit) if action.is_none() || matches!(reply, Reply::Stuck { .. }) => {
                     return Err(self.stuck(&misfit.to_string()));
@@ -128,7 +114,7 @@ impl Driver<'_> {
             let change = Change { fence: Some(self.held.fence), ..Change::default() };
             let error = match self.history.commit(&*self.shared.store, events, metadata.clone(), change).await {
                 Ok(appended) => {
-                    events.iter().for_each(|event| self.begin_at(event.event_type(), appended.recorded_at));
+                    self.mark(appended.recorded_at);
                     self.cause.command = Some(metadata.command_id);
                     self.tell(events);
                     return Ok(());
@@ -178,25 +164,23 @@ impl Driver<'_> {
         self.shared.live.show(self.order.0, View::of(&self.history));
         let (order_id, saga_id, position) = (self.order, self.order.saga(), self.history.position.0);
         tracing::debug!(%order_id, %saga_id, position, events = events.len(), "appended");
-        for event in events {
-            match event {
-                Event::Saga(SagaEvent::SagaPaused(paused)) => {
-                    metrics::paused(paused.step);
-                    let (step, cause) = (paused.step.name(), paused.cause.as_str());
+        for notice in events.iter().filter_map(Event::notice) {
+            match notice {
+                Notice::Paused { step, cause } => {
+                    metrics::paused(step);
                     tracing::warn!(%order_id, %saga_id, position, step, cause, "the saga is paused: it needs a person");
                 }
-                Event::Saga(SagaEvent::StepRetrying(retrying)) => {
-                    let (step, cause) = (retrying.step.name(), retrying.cause.as_str());
+                Notice::Retrying { step, cause } => {
                     tracing::info!(%order_id, %saga_id, step, cause, "no definite answer yet; it is being tried again");
                 }
-                Event::Saga(SagaEvent::SagaCompleted(_) | SagaEvent::SagaCompensated(_)) => {
-                    let state = self.history.fulfillment.saga_state();
+                Notice::Ended => {
+                    let saga = self.saga();
+                    let (saga, state) = (saga.definition().saga, saga.state());
                     let received = self.history.fulfillment.order.placed.as_ref().map(|placed| placed.received_at);
                     let took = received.and_then(|at| (self.shared.clock.now() - at).to_std().ok());
-                    metrics::ended(state, took);
-                    tracing::debug!(%order_id, %saga_id, state = state.name(), "the saga has ended");
+                    metrics::ended(saga, state, took);
+                    tracing::debug!(%order_id, %saga_id, saga, state = state.name(), "the saga has ended");
                 }
-                _ => {}
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The runner's settings. Every wait, queue and count has its bound here.
-use chrono::TimeDelta;
+use domain::saga::Retry;
 use eventstore::SlotOwner;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -60,13 +60,11 @@ impl RunnerConfig {
     }
 }
 
-/// How a call that got no definite answer is tried again: always under the same key.
+/// How a call that got no definite answer is tried again, beside what the saga's own table says of the step.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// The longest first wait; waits grow with the time that the step has been tried for.
-    pub base: Duration,
-    /// The longest wait.
-    pub cap: Duration,
+    /// Instead of what the table says, for every step.
+    pub instead: Option<Retry>,
     /// A participant may ask for a longer wait than the cap, but not for a longer one than this.
     pub retry_after_cap: Duration,
     /// A step that would be without an answer for longer than this says so in the order's history (`StepRetrying`). A fault that
@@ -74,19 +72,15 @@ pub struct RetryPolicy {
     pub visible_after: Duration,
     /// A wait up to this long is spent in memory; for a longer one the saga is put down, and taken up when its timer is due.
     pub hold: Duration,
-    /// Tried for so long, counted from `StepRetrying`; then the saga pauses for a person.
-    pub budget: TimeDelta,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {
-            base: Duration::from_millis(200),
-            cap: Duration::from_secs(30),
+            instead: None,
             retry_after_cap: Duration::from_secs(300),
             visible_after: Duration::from_secs(1),
             hold: Duration::from_millis(1200),
-            budget: TimeDelta::hours(24),
         }
     }
 }

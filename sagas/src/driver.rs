@@ -1,7 +1,7 @@
-//! One saga, driven: ask the machine what is next, do it, write down what came of it, until it waits for someone or has ended.
+//! The sagas of one order, driven: ask each what is next, do it, write down what came of it, until all wait for someone or have ended.
 //!
-//! Invariants:
-//! - one driver a saga, in a slot of ours; each append carries the slot's epoch;
+//! It knows them as [`domain::saga::Saga`], and none by name. Invariants:
+//! - one driver an order, in a slot of ours; each append carries the slot's epoch;
 //! - what a participant answered is not lost to a version race: the history is read again and the same answer decided on again;
 //! - a call in flight is not broken off when someone else appends; a wait is;
 //! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call: in the life that is lost it may
@@ -10,7 +10,7 @@
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
 use crate::job::{Cause, Job, Leave, Seed, Signal, View};
-use crate::limits::{Gate, Permit, Shut};
+use crate::limits::{Gate, Participant, Permit, Shut};
 use crate::metrics;
 use crate::perform::{Answer, Ask, Request, undone};
 use crate::ports::SecretError;
@@ -18,9 +18,10 @@ use crate::runner::Shared;
 use crate::slots::Held;
 use chrono::{DateTime, TimeDelta, Utc};
 use commands::{History, history::SAGA_TIMER};
-use domain::fulfillment::{Action, Direction, Next, Reply, Retrying, Step};
+use domain::saga::{Action, AnySaga, Direction, Next, Reply, Retry, WaitingOn, Which};
 use domain::{OrderId, StreamKind};
 use eventstore::{Position, slot_of};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,11 +76,18 @@ pub(crate) struct Driver<'a> {
     pub(crate) held: Held,
     signal: Arc<Signal>,
     tries: Option<Tries>,
-    /// Not before this was the current action's key first used.
-    pub(crate) begun: Option<DateTime<Utc>>,
+    /// Which of the order's sagas is being driven.
+    pub(crate) which: Which,
+    /// Put down until then, or until the participant is back, while others of the order go on.
+    aside: BTreeMap<Which, (Instant, Option<Participant>)>,
+    /// Where each saga stands, and since when: not before was the current action's key first used.
+    marks: BTreeMap<Which, Mark>,
     /// Answers in a row that changed nothing.
     pub(crate) barren: u32,
 }
+
+/// A saga's step, direction and attempt, and since when it has been at them.
+type Mark = ((&'static str, Direction, u32), DateTime<Utc>);
 
 /// What is known of the current action beyond the history.
 struct Tries {
@@ -99,12 +107,39 @@ impl<'a> Driver<'a> {
             Some(seed) => (seed.history, seed.cause),
             None => (History::new(order, ""), Cause::default()),
         };
-        let (signal, begun) = (Arc::clone(&job.signal), history.updated_at);
-        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, begun, barren: 0 };
-        if !is_read {
-            driver.reload().await?;
+        let mut driver = Driver {
+            shared,
+            order,
+            cause,
+            held,
+            signal: Arc::clone(&job.signal),
+            tries: None,
+            which: Which::Fulfillment,
+            aside: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            barren: 0,
+            history,
+        };
+        match driver.history.updated_at {
+            Some(at) if is_read => driver.mark(at),
+            _ => driver.reload().await?,
         }
         Ok(driver)
+    }
+
+    pub(crate) fn saga(&self) -> AnySaga<'_> {
+        self.history.fulfillment.one(self.order, self.which)
+    }
+
+    /// An event was recorded at that time: sagas that it moved are where they are since then.
+    pub(crate) fn mark(&mut self, at: DateTime<Utc>) {
+        for which in self.history.fulfillment.sagas() {
+            let stands = self.history.fulfillment.one(self.order, which).at();
+            let mark = self.marks.entry(which).or_insert((stands, at));
+            if mark.0 != stands {
+                *mark = (stands, at);
+            }
+        }
     }
 
     /// Until there is nothing more to do for now.
@@ -114,15 +149,41 @@ impl<'a> Driver<'a> {
             if self.signal.is_beyond(self.history.position) {
                 self.reload().await?;
             }
-            match self.history.fulfillment.next(self.order) {
-                Next::Ended => return Err(Leave::Ended),
-                Next::Wait(_) => return Err(Leave::Idle),
-                Next::Advance => {
-                    self.commit(None, Reply::Nothing).await?;
+            let next = self.pick()?;
+            match self.step(next).await {
+                Err(Leave::Until { due, parked }) => {
+                    self.aside.insert(self.which, (due, parked));
                 }
-                Next::Act(action @ Action::Reserve { .. }) => self.reserve(&action).await?,
-                Next::Act(action) => self.call(&action).await?,
+                done => done?,
             }
+        }
+    }
+
+    /// The next saga that has something to do, and what.
+    fn pick(&mut self) -> Result<Next, Leave> {
+        let now = Instant::now();
+        self.aside.retain(|_, (due, _)| *due > now);
+        let mut rest = Leave::Ended;
+        for which in self.history.fulfillment.sagas() {
+            let next = self.history.fulfillment.one(self.order, which).next();
+            match (next, self.aside.get(&which), rest) {
+                (Next::Ended, ..) => {}
+                (Next::Wait(_), ..) => rest = rest.or(Leave::Idle),
+                (_, Some((due, parked)), _) => rest = rest.or(Leave::Until { due: *due, parked: *parked }),
+                (next, None, _) => {
+                    self.which = which;
+                    return Ok(next);
+                }
+            }
+        }
+        Err(rest)
+    }
+
+    async fn step(&mut self, next: Next) -> Result<(), Leave> {
+        match next {
+            Next::Act(action @ Action::Reserve { .. }) => self.reserve(&action).await,
+            Next::Act(action) => self.call(&action).await,
+            Next::Advance | Next::Wait(_) | Next::Ended => self.commit(None, Reply::Nothing).await.map(|_| ()),
         }
     }
 
@@ -150,7 +211,7 @@ impl<'a> Driver<'a> {
 
     /// Calls a participant once, and writes down its answer, or that there is none.
     async fn call(&mut self, action: &Action) -> Result<(), Leave> {
-        let retrying = self.retrying(action);
+        let retrying = self.retrying();
         if retrying.as_ref().is_some_and(|retrying| self.left_of_budget(retrying) <= TimeDelta::zero()) {
             self.commit(Some(action), Reply::Exhausted).await?;
             return Ok(());
@@ -211,14 +272,9 @@ impl<'a> Driver<'a> {
     /// What a saga is about to build on may have been undone in the life that is lost: the order was cancelled there. Then it stops for a
     /// person, before goods leave for money that is no longer held.
     async fn undone_in_a_lost_life(&self, action: &Action) -> Option<Answer> {
-        let steps: &[Step] = match action {
-            Action::Authorize { .. } => &[Step::AuthorizePayment],
-            Action::BuyLabel { .. } => &[Step::AuthorizePayment, Step::Ship],
-            _ => &[],
-        };
-        for step in steps {
-            let key = self.history.fulfillment.key(self.order, *step, Direction::Compensate);
-            if let Some(answer) = undone(&key, *step, &*self.shared.payment, &*self.shared.shipping).await {
+        for (whom, key) in self.saga().undone_by(action) {
+            let participant = if whom == WaitingOn::Shipping { Participant::Shipping } else { Participant::Payment };
+            if let Some(answer) = undone(&key, participant, &*self.shared.payment, &*self.shared.shipping).await {
                 return Some(answer);
             }
         }
@@ -239,7 +295,7 @@ impl<'a> Driver<'a> {
                 key: key.to_owned(),
                 request,
                 began: Instant::now(),
-                unsure: retrying.is_some_and(|retrying| retrying.cause == UNKNOWN_OUTCOME),
+                unsure: retrying.is_some_and(|retrying| retrying.is_unsure),
             })),
             Ok(None) => Err(self.stuck("an action without a participant")),
             Err(SecretError::Missing(cause)) => {
@@ -248,7 +304,7 @@ impl<'a> Driver<'a> {
             }
             Err(SecretError::Unavailable(why)) => {
                 tracing::warn!(order_id = %self.order, saga_id = %self.order.saga(), why, "personal data can't be read now");
-                let wait = self.shared.config.retry.wait(self.tried_for(retrying, None), None, &self.shared.jitter);
+                let wait = self.wait(retrying, None, None);
                 Err(self.until(wait).await)
             }
         }
@@ -256,7 +312,7 @@ impl<'a> Driver<'a> {
 
     /// The gate is shut: put down here, visibly, until it calls.
     async fn shut_out(&mut self, action: &Action, gate: &Gate, shut: Shut) -> Result<(), Leave> {
-        let retrying = self.retrying(action);
+        let retrying = self.retrying();
         if retrying.is_none() && shut == Shut::Open {
             self.commit(Some(action), Reply::Unanswered { cause: UNAVAILABLE.to_owned() }).await?;
             // A cancel may have come between.
@@ -277,16 +333,17 @@ impl<'a> Driver<'a> {
     ) -> Result<(), Leave> {
         let policy = &self.shared.config.retry;
         let cause = if tries.unsure { UNKNOWN_OUTCOME } else { UNAVAILABLE };
-        metrics::retry(action.step(), cause);
-        let retrying = self.retrying(action);
-        let wait = policy.wait(self.tried_for(retrying.as_ref(), Some(&tries)), retry_after, &self.shared.jitter);
-        let (order_id, saga_id, step) = (self.order, self.order.saga(), action.step().name());
+        let (step, ..) = self.saga().at();
+        metrics::retry(step, cause);
+        let retrying = self.retrying();
+        let wait = self.wait(retrying.as_ref(), Some(&tries), retry_after);
+        let (order_id, saga_id) = (self.order, self.order.saga());
         tracing::debug!(%order_id, %saga_id, step, cause, message, ?wait, "no definite answer");
         let is_long = tries.began.elapsed() + wait >= policy.visible_after;
         self.tries = Some(tries);
         if retrying.is_none() && is_long {
             self.commit(Some(action), Reply::Unanswered { cause: cause.to_owned() }).await?;
-            if self.retrying(action).is_none() {
+            if self.retrying().is_none() {
                 // A cancel came between.
                 return Ok(());
             }
@@ -315,36 +372,52 @@ impl<'a> Driver<'a> {
         Leave::Until { due, parked: None }
     }
 
-    fn retrying(&self, action: &Action) -> Option<Retrying> {
-        self.history.fulfillment.saga.retrying.clone().filter(|retrying| retrying.step == action.step())
+    fn retrying(&self) -> Option<Retrying> {
+        let saga = self.saga();
+        let (cause, since) = saga.retrying()?;
+        Some(Retrying { is_unsure: cause == UNKNOWN_OUTCOME, since })
     }
 
-    fn tried_for(&self, retrying: Option<&Retrying>, tries: Option<&Tries>) -> Duration {
+    /// How the current step is tried again.
+    fn retry(&self) -> Retry {
+        self.shared.config.retry.instead.unwrap_or_else(|| self.saga().retry())
+    }
+
+    fn wait(&self, retrying: Option<&Retrying>, tries: Option<&Tries>, asked: Option<Duration>) -> Duration {
         let recorded = retrying.and_then(|retrying| (self.shared.clock.now() - retrying.since).to_std().ok());
-        recorded.unwrap_or_default().max(tries.map_or(Duration::ZERO, |tries| tries.began.elapsed()))
+        let tried = recorded.unwrap_or_default().max(tries.map_or(Duration::ZERO, |tries| tries.began.elapsed()));
+        self.shared.config.retry.wait(&self.retry(), tried, asked, &self.shared.jitter)
     }
 
     fn left_of_budget(&self, retrying: &Retrying) -> TimeDelta {
-        self.shared.config.retry.budget - (self.shared.clock.now() - retrying.since)
+        let budget = TimeDelta::from_std(self.retry().budget).unwrap_or(TimeDelta::MAX);
+        budget - (self.shared.clock.now() - retrying.since)
     }
 
     /// The step may have been begun, and its key forgotten since.
     fn has_outlived_its_key(&self, request: &Request) -> bool {
         let lifetime = match request.participant() {
-            crate::limits::Participant::Payment => self.shared.payment.key_lifetime(),
-            crate::limits::Participant::Shipping => self.shared.shipping.key_lifetime(),
+            Participant::Payment => self.shared.payment.key_lifetime(),
+            Participant::Shipping => self.shared.shipping.key_lifetime(),
         };
         let Some(lifetime) = lifetime.and_then(|lifetime| TimeDelta::from_std(lifetime).ok()) else { return false };
-        self.shared.clock.now() - self.begun.unwrap_or(DateTime::<Utc>::MIN_UTC) > lifetime
+        let begun = self.marks.get(&self.which).map_or(DateTime::<Utc>::MIN_UTC, |(_, at)| *at);
+        self.shared.clock.now() - begun > lifetime
     }
 
     /// It can't be carried on by this build, as it is: seen in the logs and the metrics, and looked at again later.
     pub(crate) fn stuck(&self, why: &str) -> Leave {
         metrics::stuck();
-        let step = self.history.fulfillment.step().name();
+        let (step, ..) = self.saga().at();
         tracing::error!(order_id = %self.order, saga_id = %self.order.saga(), step, why, "the saga can't be carried on");
         Leave::Until { due: Instant::now() + STUCK_FOR, parked: None }
     }
+}
+
+/// What the history says of a step that is being tried again.
+struct Retrying {
+    is_unsure: bool,
+    since: DateTime<Utc>,
 }
 
 /// Causes of `StepRetrying`.

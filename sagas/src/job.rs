@@ -1,7 +1,8 @@
 //! What passes between the table of sagas under way and those who drive them.
 use crate::limits::Participant;
 use commands::History;
-use domain::fulfillment::{SagaState, Step};
+use domain::fulfillment::Step;
+use domain::saga::SagaState;
 use eventstore::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -93,4 +94,15 @@ pub(crate) enum Leave {
     /// The slot is not ours any more.
     Lost,
     Stopped,
+}
+
+impl Leave {
+    /// How an order is left of whose sagas one leaves so and another so.
+    pub(crate) fn or(self, other: Leave) -> Leave {
+        match (self, other) {
+            (Leave::Until { due, .. }, Leave::Until { due: sooner, .. }) if sooner < due => other,
+            (Leave::Until { .. }, _) | (Leave::Idle, Leave::Ended | Leave::Idle) => self,
+            _ => other,
+        }
+    }
 }

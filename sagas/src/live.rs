@@ -5,7 +5,7 @@
 use crate::job::{Job, Leave, Seed, Signal, View};
 use crate::limits::Participant;
 use crate::slots::Slots;
-use domain::fulfillment::SagaState;
+use domain::saga::SagaState;
 use eventstore::{Position, SLOTS, Slot, slot_of};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};

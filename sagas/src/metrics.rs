@@ -3,7 +3,8 @@ use crate::breaker;
 use crate::job::View;
 use crate::limits::Participant;
 use crate::live::Live;
-use domain::fulfillment::{SagaState, Step};
+use domain::fulfillment::Step;
+use domain::saga::SagaState;
 use metrics::{counter, gauge, histogram};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,19 +27,19 @@ pub(crate) fn call(participant: Participant, call: &'static str, outcome: &'stat
         .record(took);
 }
 
-pub(crate) fn retry(step: Step, cause: &'static str) {
-    counter!("waybill_saga_retries_total", "step" => step.name(), "cause" => cause).increment(1);
+pub(crate) fn retry(step: &'static str, cause: &'static str) {
+    counter!("waybill_saga_retries_total", "step" => step, "cause" => cause).increment(1);
 }
 
-pub(crate) fn paused(step: Step) {
-    counter!("waybill_saga_incidents_total", "step" => step.name()).increment(1);
+pub(crate) fn paused(step: &'static str) {
+    counter!("waybill_saga_incidents_total", "step" => step).increment(1);
 }
 
 /// `took`: since the order was received, as far as it is known.
-pub(crate) fn ended(state: SagaState, took: Option<Duration>) {
-    counter!("waybill_sagas_ended_total", "state" => state.name()).increment(1);
+pub(crate) fn ended(saga: &'static str, state: SagaState, took: Option<Duration>) {
+    counter!("waybill_sagas_ended_total", "saga" => saga, "state" => state.name()).increment(1);
     if let Some(took) = took {
-        histogram!("waybill_saga_seconds", "state" => state.name()).record(took);
+        histogram!("waybill_saga_seconds", "saga" => saga, "state" => state.name()).record(took);
     }
 }
 

@@ -8,8 +8,8 @@ use crate::participants::payment::{self, AuthorizeRequest, CaptureRequest, Payme
 use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
 use crate::participants::{Amount, StepError};
 use crate::ports::{SecretError, Secrets};
-use domain::fulfillment::{Action, Reply, Step};
 use domain::order::OrderPlaced;
+use domain::saga::{Action, Reply};
 use domain::{Currency, OrderId, shipment};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -235,14 +235,11 @@ impl Request {
 /// Asks for the key of a step's undoing. `None`: nothing is known of it, so nothing was undone.
 pub(crate) async fn undone(
     key: &str,
-    step: Step,
+    participant: Participant,
     payment: &dyn PaymentPort,
     shipping: &dyn ShippingPort,
 ) -> Option<Answer> {
-    let (participant, begun) = match step {
-        Step::Ship => (Participant::Shipping, Instant::now()),
-        _ => (Participant::Payment, Instant::now()),
-    };
+    let begun = Instant::now();
     let found = match participant {
         Participant::Shipping => shipping.query(key).await.map(|found| {
             let voided = matches!(found, Some(ShippingOutcome::Voided(_)));

@@ -1,5 +1,6 @@
 //! How long to wait before a call is tried again: growing with the time tried so far, with full jitter, under a cap.
 use crate::config::RetryPolicy;
+use domain::saga::Retry;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,8 +27,8 @@ impl Jitter {
 impl RetryPolicy {
     /// The wait before the next try of a step that has been tried for `tried`. The longest possible wait is as long as that, so that
     /// waits grow exponentially, and go on growing after a restart, with nothing to count. `asked` is the participant's own wish.
-    pub(crate) fn wait(&self, tried: Duration, asked: Option<Duration>, jitter: &Jitter) -> Duration {
-        let most = tried.max(self.base).min(self.cap);
+    pub(crate) fn wait(&self, retry: &Retry, tried: Duration, asked: Option<Duration>, jitter: &Jitter) -> Duration {
+        let most = tried.max(retry.base).min(retry.cap);
         let wait = jitter.up_to(most).max(SHORTEST);
         match asked.map(|asked| asked.min(self.retry_after_cap)) {
             // Not before it is wished for, and not all at the same moment.
@@ -62,6 +63,7 @@ impl StoreBackoff {
 mod tests {
     use super::Jitter;
     use crate::config::RetryPolicy;
+    use domain::saga::Retry;
     use std::time::Duration;
 
     #[test]
@@ -69,8 +71,8 @@ mod tests {
         let (policy, jitter) = (RetryPolicy::default(), Jitter::new(Some(1)));
         let (mut tried, mut tries) = (Duration::ZERO, 0);
         while tried < Duration::from_secs(600) {
-            let wait = policy.wait(tried, None, &jitter);
-            assert!(wait <= policy.cap);
+            let wait = policy.wait(&Retry::CALL, tried, None, &jitter);
+            assert!(wait <= Retry::CALL.cap);
             tried += wait;
             tries += 1;
         }
@@ -80,9 +82,9 @@ mod tests {
     #[test]
     fn a_participants_wish_is_kept_up_to_a_bound() {
         let (policy, jitter) = (RetryPolicy::default(), Jitter::new(Some(1)));
-        let wait = policy.wait(Duration::ZERO, Some(Duration::from_secs(10)), &jitter);
+        let wait = policy.wait(&Retry::CALL, Duration::ZERO, Some(Duration::from_secs(10)), &jitter);
         assert!((10.0..=11.0).contains(&wait.as_secs_f64()), "{wait:?}");
-        let wait = policy.wait(Duration::ZERO, Some(Duration::from_secs(100_000)), &jitter);
+        let wait = policy.wait(&Retry::CALL, Duration::ZERO, Some(Duration::from_secs(100_000)), &jitter);
         assert!(wait <= policy.retry_after_cap * 11 / 10, "{wait:?}");
     }
 }

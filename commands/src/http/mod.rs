@@ -37,8 +37,8 @@ use domain::OrderId;
 use eventstore::{ApiKeys, EventStore, Position, Shops, Vault};
 use limit::{Bounds, Limit};
 use operations::{
-    ADJUST_STOCK, CANCEL_ORDER, ERASE_CUSTOMER, PACK, PICK, PLACE_ORDER, READ_ERASURE, READ_ORDER, RECEIVE_STOCK,
-    RETRY_SAGA, SET_LOCATION, SHIP,
+    ADJUST_STOCK, CANCEL_ORDER, COMPENSATE_SAGA, ERASE_CUSTOMER, MARK_DONE_SAGA, PACK, PAUSE_SAGA, PICK, PLACE_ORDER,
+    READ_ERASURE, READ_ORDER, RECEIVE_STOCK, RESUME_SAGA, RETRY_SAGA, SET_LOCATION, SHIP, SKIP_SAGA,
 };
 use problem::{Code, Problem};
 use serde::Serialize;
@@ -115,6 +115,11 @@ pub fn router(state: AppState) -> Router {
         .route(PACK.path, post(fulfillments::pack))
         .route(SHIP.path, post(fulfillments::ship))
         .route(RETRY_SAGA.path, post(sagas::retry))
+        .route(SKIP_SAGA.path, post(sagas::skip))
+        .route(MARK_DONE_SAGA.path, post(sagas::mark_done))
+        .route(COMPENSATE_SAGA.path, post(sagas::compensate))
+        .route(PAUSE_SAGA.path, post(sagas::pause))
+        .route(RESUME_SAGA.path, post(sagas::resume))
         .route(ERASE_CUSTOMER.path, post(people::erase))
         .route(READ_ERASURE.path, get(people::read))
         .route("/openapi.json", get(openapi::serve))

@@ -49,16 +49,22 @@ operations! {
     ERASE_CUSTOMER = POST "/v1/shops/{shop}/customers/{ref}/erase" "erase" &[Role::Operator], [NotFound];
     READ_ERASURE = GET "/v1/shops/{shop}/customers/{ref}/erasure" "erasure" &[Role::Support, Role::Operator], [NotFound];
     RETRY_SAGA = POST "/v1/sagas/{id}/retry" "retry" &[Role::Operator], [NotFound, NotAllowed];
+    SKIP_SAGA = POST "/v1/sagas/{id}/skip" "skip" &[Role::Operator], [NotFound, NotAllowed];
+    MARK_DONE_SAGA = POST "/v1/sagas/{id}/mark-done" "mark-done" &[Role::Operator], [NotFound, NotAllowed];
+    COMPENSATE_SAGA = POST "/v1/sagas/{id}/compensate" "compensate" &[Role::Operator], [NotFound, NotAllowed, AlreadyShipped];
+    PAUSE_SAGA = POST "/v1/sagas/{id}/pause" "pause" &[Role::Operator], [NotFound, NotAllowed];
+    RESUME_SAGA = POST "/v1/sagas/{id}/resume" "resume" &[Role::Operator], [NotFound, NotAllowed];
 }
 
 impl Operation {
     /// How long the keys of its requests are remembered. For a day where the same request again, later than that, does no harm: it finds
     /// done what it asks for, or its ref taken, or is refused. An order's key lives as long as the order; and so do those of staff's
-    /// reports, since "two of line 1 were picked" said twice would count twice. An erasure's lives for ever: later on, the same ref stands
+    /// reports, since "two of line 1 were picked" said twice would count twice, and of what an operator said of a step: later, another may have
+    /// stopped. An erasure's lives for ever: later on, the same ref stands
     /// for someone else.
     pub(crate) fn key_lifetime(&self) -> Lifetime {
         match self.name {
-            "orders" | "pick" | "pack" | "ship" | "erase" => Lifetime::Forever,
+            "orders" | "pick" | "pack" | "ship" | "erase" | "skip" | "mark-done" | "compensate" => Lifetime::Forever,
             _ => Lifetime::Day,
         }
     }

@@ -1,14 +1,22 @@
-//! What operators may ask of a saga: so far, that it tries again.
+//! What operators may ask of a saga: to try again, to pass a step over, to take it as done, to undo everything, to stop, to go on.
+//!
+//! Which of them it can be asked for now, and what comes of it, is the saga's to say (`domain::saga::operator`). With `?dry_run=true` that is
+//! all that happens: the answer tells what would be done.
 use super::{
     App, answer,
     call::{self, Call},
     id_in,
     idempotency::Turn,
-    operations::RETRY_SAGA,
-    problem::Problem,
+    operations::{COMPENSATE_SAGA, MARK_DONE_SAGA, Operation, PAUSE_SAGA, RESUME_SAGA, RETRY_SAGA, SKIP_SAGA},
+    problem::{Code, Problem},
     replayed,
     standing::visible,
-    validate::{self, fault::Faults},
+    validate::{
+        self,
+        fault::Faults,
+        query::DRY_RUN,
+        saga::{self as body, Asked},
+    },
 };
 use crate::{
     handler::{Handled, handle},
@@ -20,10 +28,21 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use domain::{Event, OrderId, SagaId};
-use eventstore::Position;
+use chrono::{DateTime, Utc};
+use domain::{
+    Event, OrderId, SagaId,
+    fulfillment::Forecast,
+    saga::{
+        Context, Effect, Which,
+        operator::{Notes, Refused, Verb},
+    },
+};
+use eventstore::{Position, VaultEntry};
 use serde::Serialize;
 use std::sync::Arc;
+
+/// The saga of an order.
+const SAGA: Which = Which::Fulfillment;
 
 #[derive(Serialize)]
 struct Body {
@@ -31,19 +50,36 @@ struct Body {
     order_id: OrderId,
     state: &'static str,
     step: &'static str,
+    supported_actions: Vec<&'static str>,
     position: String,
 }
 
 impl Body {
     fn of(history: &History, position: Position) -> Body {
+        let saga = history.fulfillment.one(history.order, SAGA);
         Body {
             saga_id: history.order.saga(),
             order_id: history.order,
-            state: history.fulfillment.saga_state().name(),
-            step: history.fulfillment.step().name(),
+            state: saga.state().name(),
+            step: saga.at().0,
+            supported_actions: names(&saga.supported()),
             position: position.to_string(),
         }
     }
+}
+
+/// What would be done.
+#[derive(Serialize)]
+struct DryRun {
+    #[serde(flatten)]
+    now: Body,
+    dry_run: bool,
+    would: String,
+    effects: Vec<&'static str>,
+}
+
+fn names(verbs: &[Verb]) -> Vec<&'static str> {
+    verbs.iter().map(|verb| verb.name()).collect()
 }
 
 /// Let a paused saga try again.
@@ -51,35 +87,95 @@ impl Body {
 /// After a definite no of a participant the step is tried under a new key; else under the same.
 #[utoipa::path(post, path = "/v1/sagas/{id}/retry", tag = "sagas", operation_id = "retrySaga",
     request_body = super::schema::Reason,
-    params(super::schema::SagaPath, super::schema::WaybillSource),
+    params(super::schema::SagaPath, super::schema::DryRunQuery, super::schema::WaybillSource),
     responses((status = 200, description = "It goes on.", body = super::schema::Saga)))]
 pub(super) async fn retry(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    perform(&app, request, &RETRY_SAGA, Verb::Retry).await
+}
+
+/// Pass over the step that has stopped.
+///
+/// On evidence that it needn't be done, or undone. Only where nothing that comes later needs it: a capture, the voiding of an authorization
+/// or of a label.
+#[utoipa::path(post, path = "/v1/sagas/{id}/skip", tag = "sagas", operation_id = "skipSagaStep",
+    request_body = super::schema::Skip,
+    params(super::schema::SagaPath, super::schema::DryRunQuery, super::schema::WaybillSource),
+    responses((status = 200, description = "It goes on behind that step.", body = super::schema::Saga)))]
+pub(super) async fn skip(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    perform(&app, request, &SKIP_SAGA, Verb::Skip).await
+}
+
+/// Say that the step that has stopped was done elsewhere.
+///
+/// With the participant's own reference of what it did; it stands in the history like an answer of the participant's.
+#[utoipa::path(post, path = "/v1/sagas/{id}/mark-done", tag = "sagas", operation_id = "markSagaStepDone",
+    request_body = super::schema::MarkDone,
+    params(super::schema::SagaPath, super::schema::DryRunQuery, super::schema::WaybillSource),
+    responses((status = 200, description = "It goes on behind that step.", body = super::schema::Saga)))]
+pub(super) async fn mark_done(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    perform(&app, request, &MARK_DONE_SAGA, Verb::MarkDone).await
+}
+
+/// Undo whatever was done, and cancel the order.
+///
+/// Possible until the goods have left.
+#[utoipa::path(post, path = "/v1/sagas/{id}/compensate", tag = "sagas", operation_id = "compensateSaga",
+    request_body = super::schema::Reason,
+    params(super::schema::SagaPath, super::schema::DryRunQuery, super::schema::WaybillSource),
+    responses((status = 200, description = "It is being undone.", body = super::schema::Saga)))]
+pub(super) async fn compensate(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    perform(&app, request, &COMPENSATE_SAGA, Verb::Compensate).await
+}
+
+/// Stop a saga where it stands.
+///
+/// Nothing more is begun, and the warehouse may not ship, until it is resumed. What is under way at a participant is finished.
+#[utoipa::path(post, path = "/v1/sagas/{id}/pause", tag = "sagas", operation_id = "pauseSaga",
+    request_body = super::schema::Reason,
+    params(super::schema::SagaPath, super::schema::DryRunQuery, super::schema::WaybillSource),
+    responses((status = 200, description = "It is paused.", body = super::schema::Saga)))]
+pub(super) async fn pause(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    perform(&app, request, &PAUSE_SAGA, Verb::Pause).await
+}
+
+/// Let a saga that an operator paused go on.
+#[utoipa::path(post, path = "/v1/sagas/{id}/resume", tag = "sagas", operation_id = "resumeSaga",
+    request_body = super::schema::Reason,
+    params(super::schema::SagaPath, super::schema::DryRunQuery, super::schema::WaybillSource),
+    responses((status = 200, description = "It goes on.", body = super::schema::Saga)))]
+pub(super) async fn resume(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    perform(&app, request, &RESUME_SAGA, Verb::Resume).await
+}
+
+async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb) -> Result<Response, Problem> {
     let id = id_in::<SagaId>(request.uri()).map(SagaId::order);
-    let (call, bytes, key) = Call::command(&app, request, &RETRY_SAGA).await?;
+    let (call, bytes, key) = Call::command(app, request, operation).await?;
     let json = call::parse(&bytes)?;
-    let mut history = visible(&app, &call, id, "there is no such saga").await?;
+    let mut history = visible(app, &call, id, "there is no such saga").await?;
 
     let faults = Faults::default();
-    call.query.only(&[], &faults);
+    call.query.only(&[DRY_RUN], &faults);
+    let is_dry_run = call.query.flag(DRY_RUN, &faults);
     let source = call.source(&faults);
     let key = key.map_err(|fault| faults.push(fault)).ok();
-    let reason = validate::reason(&json, &faults);
-    let (reason, key) = faults.into_result(reason.zip(key)).map_err(Problem::invalid)?;
+    let asked = body::asked(verb, validate::root(&json, &faults));
+    let (asked, key) = faults.into_result(asked.zip(key)).map_err(Problem::invalid)?;
+    let now = (app.clock)();
+    if is_dry_run {
+        return dry_run(app, &history, &asked, now).await;
+    }
 
-    let claim = call.claim(&app, &history.shop, key, &json);
-    let guard = match app.in_flight.turn(&app, &claim).await? {
+    let claim = call.claim(app, &history.shop, key, &json);
+    let guard = match app.in_flight.turn(app, &claim).await? {
         Turn::First(guard) => Some(guard),
         Turn::Repeat(_) => None,
     };
-    let (note_id, note) = Note::seal(&app.vault, &history.shop, reason).await?;
-    let now = (app.clock)();
-    let metadata = call.metadata(&app, history.order.0, source, now);
+    let (notes, vault) = seal(app, &history.shop, &asked).await?;
+    let metadata = call.metadata(app, history.order.0, source, now);
     let timer = history.due(now);
-    let change = || Change { vault: vec![note.clone()], timers: vec![timer.clone()], ..Change::default() };
-    let decide = |history: &History| -> Result<Vec<Event>, &'static str> {
-        let event = history.fulfillment.request_retry(Some(note_id));
-        event.map(|event| vec![event]).ok_or(history.fulfillment.saga_state().name())
-    };
+    let change = || Change { vault: vault.clone(), timers: vec![timer.clone()], ..Change::default() };
+    let decide =
+        |history: &History| history.fulfillment.one(history.order, SAGA).operate(asked.command.clone(), notes, now);
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
     if let Handled::Written(appended) = &handled {
@@ -89,8 +185,58 @@ pub(super) async fn retry(State(app): State<Arc<App>>, request: Request) -> Resu
         Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, appended.last)),
         Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, history.position)),
         Handled::Repeated(position, _) => Ok(replayed(answer(StatusCode::OK, &Body::of(&history, position))?)),
-        Handled::Rejected(state) => {
-            Err(Problem::not_allowed(format!("the saga is {state}; only a PAUSED one waits to be tried again"), &[]))
+        Handled::Rejected(refused) => Err(refusal(&history, refused)),
+    }
+}
+
+/// The reason, and the evidence if there is any, for the vault.
+async fn seal(app: &App, shop: &str, asked: &Asked) -> Result<(Notes, Vec<VaultEntry>), Problem> {
+    let (reason, note) = Note::seal(&app.vault, shop, asked.reason.clone()).await?;
+    let (mut notes, mut vault) = (Notes { reason: Some(reason), evidence: None }, vec![note]);
+    if let Some(evidence) = &asked.evidence {
+        let (evidence, note) = Note::seal(&app.vault, shop, evidence.clone()).await?;
+        notes.evidence = Some(evidence);
+        vault.push(note);
+    }
+    Ok((notes, vault))
+}
+
+fn refusal(history: &History, refused: Refused) -> Problem {
+    match refused {
+        Refused::AlreadyShipped => {
+            Problem::new(Code::AlreadyShipped, refused.to_string()).with("order_id", history.order.to_string().into())
+        }
+        Refused::NotAllowed(why) => {
+            Problem::not_allowed(why, &names(&history.fulfillment.one(history.order, SAGA).supported()))
         }
     }
+}
+
+async fn dry_run(app: &App, history: &History, asked: &Asked, now: DateTime<Utc>) -> Result<Response, Problem> {
+    let saga = history.fulfillment.one(history.order, SAGA);
+    let events = saga.operate(asked.command.clone(), Notes::default(), now);
+    let events = events.map_err(|refused| refusal(history, refused))?;
+    let forecast = forecast(app, history, &events, now).await?;
+    answer(
+        StatusCode::OK,
+        &DryRun {
+            now: Body::of(history, history.position),
+            dry_run: true,
+            would: forecast.sentence(),
+            effects: forecast.effects.iter().map(Effect::code).collect(),
+        },
+    )
+}
+
+/// What comes of these events, should they be written now.
+pub(super) async fn forecast(
+    app: &App,
+    history: &History,
+    events: &[Event],
+    now: DateTime<Utc>,
+) -> Result<Forecast, Problem> {
+    let location = call::main_location();
+    let location_mode = app.locations.mode(&history.shop, &location).await?;
+    let context = Context { now, location, location_mode };
+    history.fulfillment.forecast(history.order, events, &context).map_err(Problem::internal)
 }

@@ -1,6 +1,6 @@
 //! What belongs to the saga alone. What it does to the order, its money and its goods stands in their streams.
 use super::Step;
-use crate::{event::events, order::CancelReason};
+use crate::{event::events, order::CancelReason, saga::Direction};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +12,11 @@ events! {
         StepRetrying = 1,
         SagaPaused = 1,
         RetryRequested = 1,
+        StepSkipped = 1,
+        StepMarkedDone = 1,
+        CompensationForced = 1,
+        PauseRequested = 1,
+        ResumeRequested = 1,
         CompensationStarted = 1,
         SagaCompleted = 1,
         SagaCompensated = 1,
@@ -26,24 +31,6 @@ pub struct SagaStarted {
     pub saga: String,
     /// The saga keeps the definition it began with.
     pub definition_version: u32,
-}
-
-/// Whether a step is done or undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    Forward,
-    Compensate,
-}
-
-impl Direction {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Direction::Forward => "forward",
-            Direction::Compensate => "compensate",
-        }
-    }
 }
 
 /// A participant could not be reached or did not answer; the step goes on being tried under the same key. Recorded once an attempt.
@@ -83,6 +70,62 @@ pub struct SagaPaused {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RetryRequested {
     /// The vault's entry of the reason as it was typed, if one was given.
+    pub note_id: Option<Uuid>,
+}
+
+/// An operator lets a step be passed over: it needn't be done, or needn't be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StepSkipped {
+    /// Which step.
+    pub step: Step,
+    /// Whether it was to be done or undone.
+    pub direction: Direction,
+    /// From 1.
+    pub attempt: u32,
+    /// The vault's entry of the reason as it was typed.
+    pub note_id: Option<Uuid>,
+    /// The vault's entry of what shows that it needn't be done.
+    pub evidence_id: Option<Uuid>,
+}
+
+/// An operator says that a step was done elsewhere, or undone; what it came to stands in the events beside this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StepMarkedDone {
+    /// Which step.
+    pub step: Step,
+    /// Whether it was done or undone.
+    pub direction: Direction,
+    /// From 1.
+    pub attempt: u32,
+    /// The participant's own reference of what it did.
+    pub reference: String,
+    /// The vault's entry of the reason as it was typed.
+    pub note_id: Option<Uuid>,
+}
+
+/// An operator wants all that was done undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CompensationForced {
+    /// The vault's entry of the reason as it was typed.
+    pub note_id: Option<Uuid>,
+}
+
+/// An operator stops the saga where it stands: nothing more is begun until it is resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PauseRequested {
+    /// The vault's entry of the reason as it was typed.
+    pub note_id: Option<Uuid>,
+}
+
+/// An operator lets it go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ResumeRequested {
+    /// The vault's entry of the reason as it was typed.
     pub note_id: Option<Uuid>,
 }
 

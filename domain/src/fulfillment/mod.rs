@@ -1,13 +1,4 @@
-//! The fulfillment saga, version 1: a pure state machine over an order's whole history.
-//!
-//! | step                   | action                       | undo                                      | waits on            | expected |
-//! |------------------------|------------------------------|-------------------------------------------|---------------------|----------|
-//! | `reserve_stock`        | `Reserve`: take the balances | `StockReleased`                           | inventory           | 10 s     |
-//! | `authorize_payment`    | `Authorize` the total        | `VoidAuthorization`, by id or forward key | payment             | 30 s     |
-//! | `release_to_warehouse` | – (`FulfillmentReleased`)    | `FulfillmentRecalled`                     | –                   | 10 s     |
-//! | `ship` (the pivot)     | AUTO: `BuyLabel`; MANUAL: –  | AUTO: `VoidLabel`, by id or forward key   | shipping, warehouse | a day    |
-//! | `capture_payment`      | `Capture` the total          | – (only forward from the pivot)           | payment             | 30 s     |
-//! | `complete`             | – (`OrderCompleted`)         | –                                         | –                   | 10 s     |
+//! The fulfillment saga, a pure state machine over an order's whole history. Its table is [`DEFINITION`].
 //!
 //! Nothing to pay: `authorize_payment` and `capture_payment` are not there. Before the pivot a definite no, or a cancel, starts
 //! compensation, which undoes in reverse; after it the saga only goes forward, and a definite no pauses it for a person. So
@@ -16,11 +7,83 @@
 //! A step that a cancel interrupts may have acted unseen, so compensation blocks it under its forward key before anything
 //! earlier is undone. An answer counts only while its action's key is the current one: a late or repeated one changes nothing.
 //! Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
-mod action;
+use crate::{
+    Decider, Event, OrderId,
+    order::{CancelReason, Order, Outcome},
+    payment::Payment,
+    saga::{Definition, Direction, Paused, Progress, Retry, Retrying, StepRow, Wait, WaitingOn, key},
+    shipment::Shipment,
+};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is done, in order; how it is undone, in reverse; who is waited for, and for how long when all is well.
+///
+/// AUTO and MANUAL are the ways in which a location works: in an AUTO one a bought label is a shipment.
+pub const DEFINITION: Definition = Definition {
+    saga: "fulfillment",
+    version: 1,
+    steps: &[
+        StepRow {
+            step: Step::ReserveStock.name(),
+            action: "Reserve: take the balances",
+            undo: "StockReleased",
+            is_pivot: false,
+            waits: &[Wait::of(WaitingOn::Inventory, SECOND.saturating_mul(10))],
+            retry: Retry::APPEND,
+        },
+        StepRow {
+            step: Step::AuthorizePayment.name(),
+            action: "Authorize the total",
+            undo: "VoidAuthorization, by id or forward key",
+            is_pivot: false,
+            waits: &[Wait::of(WaitingOn::Payment, SECOND.saturating_mul(30))],
+            retry: Retry::CALL,
+        },
+        StepRow {
+            step: Step::ReleaseToWarehouse.name(),
+            action: "",
+            undo: "FulfillmentRecalled",
+            is_pivot: false,
+            waits: &[],
+            retry: Retry::APPEND,
+        },
+        StepRow {
+            step: Step::Ship.name(),
+            action: "AUTO: BuyLabel; MANUAL: staff report it",
+            undo: "AUTO: VoidLabel, by id or forward key",
+            is_pivot: true,
+            waits: &[Wait::of(WaitingOn::Shipping, SECOND.saturating_mul(30)), Wait::of(WaitingOn::Warehouse, DAY)],
+            retry: Retry::CALL,
+        },
+        StepRow {
+            step: Step::CapturePayment.name(),
+            action: "Capture the total",
+            undo: "",
+            is_pivot: false,
+            waits: &[Wait::of(WaitingOn::Payment, SECOND.saturating_mul(30))],
+            retry: Retry::CALL,
+        },
+        StepRow {
+            step: Step::Complete.name(),
+            action: "",
+            undo: "",
+            is_pivot: false,
+            waits: &[],
+            retry: Retry::APPEND,
+        },
+    ],
+};
+
 mod event;
+mod forecast;
+mod machine;
 #[cfg(test)]
 mod model;
 mod next;
+mod operate;
 mod react;
 mod request;
 mod status;
@@ -30,23 +93,11 @@ mod story;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Context, Next, Reply, WaitingOn};
 pub use event::*;
-pub use react::Misfit;
-pub use status::{OrderStatus, SagaState};
+pub use forecast::Forecast;
+pub use machine::FulfillmentSaga;
+pub use status::OrderStatus;
 pub use step::Step;
-
-use crate::{
-    Decider, Event, OrderId,
-    order::{CancelReason, Order, Outcome},
-    payment::Payment,
-    shipment::Shipment,
-};
-use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
-
-/// The definition a new saga begins with.
-pub const DEFINITION_VERSION: u32 = 1;
 
 /// An order's whole history, folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,32 +109,7 @@ pub struct Fulfillment {
 }
 
 /// What the saga's own events amount to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Saga {
-    pub definition_version: Option<u32>,
-    pub compensating: Option<CancelReason>,
-    pub paused: Option<SagaPaused>,
-    pub retrying: Option<Retrying>,
-    /// How often each step was given a new attempt, beyond the first.
-    attempts: BTreeMap<(Step, bool), u32>,
-    pub ended: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retrying {
-    pub step: Step,
-    pub direction: Direction,
-    pub attempt: u32,
-    pub cause: String,
-    pub since: DateTime<Utc>,
-}
-
-impl Saga {
-    /// The attempt a step is at, from 1. It rises only when a person lets it try again after a definite no.
-    pub fn attempt(&self, step: Step, direction: Direction) -> u32 {
-        1 + self.attempts.get(&(step, direction == Direction::Compensate)).copied().unwrap_or(0)
-    }
-}
+pub type Saga = Progress<Step, CancelReason>;
 
 impl Fulfillment {
     pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Fulfillment {
@@ -99,30 +125,29 @@ impl Fulfillment {
             Event::Order(event) => Order::evolve(&mut self.order, event),
             Event::Payment(event) => Payment::evolve(&mut self.payment, event),
             Event::Shipment(event) => Shipment::evolve(&mut self.shipment, event),
-            Event::Saga(event) => self.saga.evolve(event),
+            Event::Saga(event) => evolve(&mut self.saga, event),
             Event::Stock(_) | Event::Location(_) | Event::Person(_) => {}
         }
         // Whatever moved the order on has ended the wait, for an answer or for a person.
         if !matches!(event, Event::Saga(_)) {
             let step = self.step();
-            self.saga.retrying.take_if(|retrying| retrying.step != step);
-            self.saga.paused.take_if(|paused| paused.step != step);
+            self.saga.is_at(step);
         }
     }
 
     /// The key of an action: the same for every retry, so that a participant acts once.
     pub fn key(&self, order: OrderId, step: Step, direction: Direction) -> String {
-        let attempt = self.saga.attempt(step, direction);
-        format!("{}/{}/{}/1/{attempt}", order.saga(), step.name(), direction.name())
-    }
-
-    pub(crate) fn direction(&self) -> Direction {
-        if self.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward }
+        key(order.saga(), step.name(), direction, self.saga.attempt(step, direction))
     }
 
     /// It is being undone, or will be as soon as the saga hears of the cancel: nothing new may be begun.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.saga.compensating.is_some() || (self.order.cancel_requested && !self.shipment.has_left())
+        self.saga.compensating.is_some() || (self.is_cancel_wanted() && !self.shipment.has_left())
+    }
+
+    /// By the shop, by support, or by an operator.
+    fn is_cancel_wanted(&self) -> bool {
+        self.order.cancel_requested || self.saga.compensation_forced
     }
 
     pub fn has_ended(&self) -> bool {
@@ -134,40 +159,25 @@ impl Fulfillment {
     }
 }
 
-impl Saga {
-    fn evolve(&mut self, event: &SagaEvent) {
-        match event {
-            SagaEvent::SagaStarted(event) => self.definition_version = Some(event.definition_version),
-            SagaEvent::StepRetrying(event) => {
-                self.retrying = Some(Retrying {
-                    step: event.step,
-                    direction: event.direction,
-                    attempt: event.attempt,
-                    cause: event.cause.clone(),
-                    since: event.since,
-                });
-            }
-            SagaEvent::SagaPaused(event) => {
-                self.retrying = None;
-                self.paused = Some(event.clone());
-            }
-            SagaEvent::RetryRequested(_) => {
-                if let Some(paused) = self.paused.take()
-                    && paused.definite
-                {
-                    *self.attempts.entry((paused.step, paused.direction == Direction::Compensate)).or_default() += 1;
-                }
-            }
-            SagaEvent::CompensationStarted(event) => {
-                self.compensating = Some(event.reason);
-                self.paused = None;
-                self.retrying = None;
-            }
-            SagaEvent::SagaCompleted(_) | SagaEvent::SagaCompensated(_) => {
-                self.ended = true;
-                self.retrying = None;
-                self.paused = None;
-            }
+fn evolve(saga: &mut Saga, event: &SagaEvent) {
+    match event {
+        SagaEvent::SagaStarted(event) => saga.definition_version = Some(event.definition_version),
+        SagaEvent::StepRetrying(StepRetrying { step, direction, attempt, cause, since }) => {
+            let (step, direction, attempt, since) = (*step, *direction, *attempt, *since);
+            saga.retrying = Some(Retrying { step, direction, attempt, cause: cause.clone(), since });
         }
+        SagaEvent::SagaPaused(SagaPaused { step, direction, attempt, cause, definite }) => {
+            let (step, direction, attempt, definite) = (*step, *direction, *attempt, *definite);
+            saga.pause(Paused { step, direction, attempt, cause: cause.clone(), definite });
+        }
+        SagaEvent::RetryRequested(_) => saga.retry(),
+        SagaEvent::StepSkipped(event) => saga.skip(event.step, event.direction),
+        // What was done stands in the events beside it, and they move the saga on.
+        SagaEvent::StepMarkedDone(_) => {}
+        SagaEvent::CompensationForced(_) => saga.compensation_forced = true,
+        SagaEvent::PauseRequested(_) => saga.held = true,
+        SagaEvent::ResumeRequested(_) => saga.held = false,
+        SagaEvent::CompensationStarted(event) => saga.compensate(event.reason),
+        SagaEvent::SagaCompleted(_) | SagaEvent::SagaCompensated(_) => saga.end(),
     }
 }

@@ -1,10 +1,11 @@
 //! Where the saga stands, and what it asks for next. Moves that need nobody (`Internal`) are made by `react` in the same append.
-use super::{Action, DEFINITION_VERSION, Direction, Fulfillment, Next, Step, WaitingOn};
+use super::{DEFINITION, Fulfillment, Step};
 use crate::{
     Amount, LocationCode, OrderId,
     location::{self, LocationMode},
     order::{CancelReason, OrderPlaced, Reservation, Stock},
     payment::Payment,
+    saga::{Action, Direction, Next, WaitingOn},
 };
 
 /// A move that needs no participant.
@@ -54,7 +55,7 @@ impl Fulfillment {
             }
             () if self.shipment.released.is_none() => Step::ReleaseToWarehouse,
             () if !self.shipment.is_shipped() => Step::Ship,
-            () if self.must_pay() && self.payment.captured() == Amount::ZERO => Step::CapturePayment,
+            () if self.must_capture() => Step::CapturePayment,
             () => Step::Complete,
         }
     }
@@ -72,17 +73,33 @@ impl Fulfillment {
 
     fn label_may_be_bought(&self) -> bool {
         let auto = self.shipment.released.as_ref().is_some_and(|released| released.mode == LocationMode::Auto);
-        auto && !self.shipment.recalled && !self.shipment.label_voided
+        auto && !self.shipment.recalled
+            && !self.shipment.label_voided
+            && !self.saga.is_skipped(Step::Ship, Direction::Compensate)
     }
 
     fn money_may_be_held(&self) -> bool {
         let reserved = matches!(self.order.stock, Stock::Reserved(_));
-        self.must_pay() && reserved && matches!(self.payment, Payment::None | Payment::Authorized(_))
+        self.must_pay()
+            && reserved
+            && matches!(self.payment, Payment::None | Payment::Authorized(_))
+            && !self.saga.is_skipped(Step::AuthorizePayment, Direction::Compensate)
+    }
+
+    fn must_capture(&self) -> bool {
+        self.must_pay()
+            && self.payment.captured() == Amount::ZERO
+            && !self.saga.is_skipped(Step::CapturePayment, Direction::Forward)
     }
 
     /// There is something to pay.
     pub fn must_pay(&self) -> bool {
         self.order.placed.as_ref().is_some_and(|placed| placed.total > Amount::ZERO)
+    }
+
+    /// It began with a definition that is known here.
+    pub(super) fn is_of_this_build(&self) -> bool {
+        self.saga.definition_version.is_none_or(|version| version == DEFINITION.version)
     }
 
     pub(super) fn next_move(&self, order: OrderId) -> Move {
@@ -92,8 +109,11 @@ impl Fulfillment {
         if self.saga.ended || self.has_ended() {
             return Move::External(Next::Ended);
         }
-        if self.saga.definition_version.is_some_and(|version| version != DEFINITION_VERSION) {
+        if !self.is_of_this_build() {
             return Move::External(Next::Wait(WaitingOn::Definition));
+        }
+        if self.saga.held {
+            return Move::External(Next::Wait(WaitingOn::Operator));
         }
         if self.saga.compensating.is_none() && self.is_interrupted() {
             return Move::Internal(Internal::StartCompensation(CancelReason::Requested));

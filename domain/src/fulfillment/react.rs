@@ -1,8 +1,8 @@
 //! Turns an answer into events: what the answer means, and every move after it that needs nobody, for one append.
 use super::next::{Internal, Move};
 use super::{
-    Action, CompensationStarted, Context, DEFINITION_VERSION, Direction, Fulfillment, Reply, SagaCompensated,
-    SagaCompleted, SagaPaused, SagaStarted, Step, StepRetrying,
+    CompensationStarted, DEFINITION, Fulfillment, SagaCompensated, SagaCompleted, SagaPaused, SagaStarted, Step,
+    StepRetrying,
 };
 use crate::{
     Amount, Decider, Event, OrderId,
@@ -11,25 +11,10 @@ use crate::{
         self, AuthorizationVoided, CaptureDeclined, CapturedCharge, CapturedLine, Payment, PaymentAuthorized,
         PaymentCaptured, PaymentDeclined,
     },
+    saga::{Action, Context, Direction, Misfit, Reply},
     shipment::{self, FulfillmentLine, FulfillmentReleased, LabelVoided, Parcel, Shipment},
 };
 use std::sync::Arc;
-use thiserror::Error;
-
-/// The answer does not fit what has happened: a fault of ours, and nothing is written.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Misfit {
-    #[error("the order is not placed")]
-    NotPlaced,
-    #[error(transparent)]
-    Order(#[from] order::Rejection),
-    #[error(transparent)]
-    Payment(#[from] payment::Rejection),
-    #[error(transparent)]
-    Shipment(#[from] shipment::Rejection),
-    #[error("nothing waits for this answer at step {}", .0.name())]
-    Unexpected(Step),
-}
 
 impl Fulfillment {
     /// The events that an answer to an action causes, in order; none when nothing changes. The action is absent for
@@ -44,12 +29,12 @@ impl Fulfillment {
         context: &Context,
     ) -> Result<Vec<Event>, Misfit> {
         let placed = self.order.placed.clone().ok_or(Misfit::NotPlaced)?;
-        let mut run = Run { id, placed, context, state: self.clone(), events: Vec::with_capacity(4) };
+        let mut run = Run::new(id, placed, context, self.clone());
         if self.has_ended() {
             return Ok(vec![]);
         }
         if self.saga.definition_version.is_none() {
-            run.emit(SagaStarted { saga: "fulfillment".to_owned(), definition_version: DEFINITION_VERSION });
+            run.emit(SagaStarted { saga: DEFINITION.saga.to_owned(), definition_version: DEFINITION.version });
         }
         run.answer(if answered.is_some_and(|action| self.awaits(id, action)) { reply } else { Reply::Nothing })?;
         run.advance()?;
@@ -62,14 +47,14 @@ impl Fulfillment {
     /// settles it under the forward key; to record it beside that would count it twice.
     fn awaits(&self, id: OrderId, action: &Action) -> bool {
         match action.key() {
-            Some(key) => key == self.key(id, self.step(), self.direction()),
+            Some(key) => key == self.key(id, self.step(), self.saga.direction()),
             // Stock is taken by the append of the answer itself, so that nothing is taken yet.
             None => self.order.stock == Stock::Unreserved && !self.is_interrupted(),
         }
     }
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     id: OrderId,
     placed: Arc<OrderPlaced>,
     context: &'a Context,
@@ -77,8 +62,16 @@ struct Run<'a> {
     events: Vec<Event>,
 }
 
-impl Run<'_> {
-    fn emit(&mut self, event: impl Into<Event>) {
+impl<'a> Run<'a> {
+    pub(super) fn new(id: OrderId, placed: Arc<OrderPlaced>, context: &'a Context, state: Fulfillment) -> Run<'a> {
+        Run { id, placed, context, state, events: Vec::with_capacity(4) }
+    }
+
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    pub(super) fn emit(&mut self, event: impl Into<Event>) {
         let event = event.into();
         self.state.evolve(&event);
         self.events.push(event);
@@ -94,7 +87,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn shipment(&mut self, command: shipment::Command) -> Result<(), Misfit> {
+    pub(super) fn shipment(&mut self, command: shipment::Command) -> Result<(), Misfit> {
         Shipment::decide(&self.state.shipment, command)?.into_iter().for_each(|event| self.emit(event));
         Ok(())
     }
@@ -103,7 +96,7 @@ impl Run<'_> {
         self.state.key(self.id, step, direction)
     }
 
-    fn answer(&mut self, reply: Reply) -> Result<(), Misfit> {
+    pub(super) fn answer(&mut self, reply: Reply) -> Result<(), Misfit> {
         match reply {
             Reply::Nothing => Ok(()),
             Reply::Reserved => {
@@ -167,7 +160,8 @@ impl Run<'_> {
     }
 
     fn captured(&mut self, capture_id: String, amount: Amount) -> Result<(), Misfit> {
-        let authorization = self.state.payment.authorization().ok_or(Misfit::Unexpected(Step::CapturePayment))?;
+        let authorization =
+            self.state.payment.authorization().ok_or(Misfit::Unexpected(Step::CapturePayment.name()))?;
         let event = PaymentCaptured {
             key: self.key(Step::CapturePayment, Direction::Forward),
             capture_id,
@@ -199,7 +193,7 @@ impl Run<'_> {
             // Heard before; a person is asked already.
             return Ok(());
         }
-        match (self.state.direction(), self.state.step()) {
+        match (self.state.saga.direction(), self.state.step()) {
             (Direction::Forward, Step::AuthorizePayment) => {
                 let key = self.key(Step::AuthorizePayment, Direction::Forward);
                 let reason = if code == "fraud" { CancelReason::Fraud } else { CancelReason::PaymentDeclined };
@@ -212,7 +206,7 @@ impl Run<'_> {
                 self.payment(payment::Command::RecordCaptureDecline(CaptureDeclined { key, code }))?;
                 self.pause("capture_declined".to_owned(), true);
             }
-            (Direction::Forward, step) => return Err(Misfit::Unexpected(step)),
+            (Direction::Forward, step) => return Err(Misfit::Unexpected(step.name())),
             (Direction::Compensate, _) => self.pause(code, true),
         }
         Ok(())
@@ -225,18 +219,16 @@ impl Run<'_> {
     }
 
     fn unanswered(&mut self, cause: String) {
-        let (step, direction) = (self.state.step(), self.state.direction());
-        let attempt = self.state.saga.attempt(step, direction);
-        let known = self.state.saga.retrying.as_ref();
-        let is_known = known.is_some_and(|r| (r.step, r.direction, r.attempt) == (step, direction, attempt));
-        if is_known || self.state.saga.paused.is_some() {
+        let (step, direction) = (self.state.step(), self.state.saga.direction());
+        if self.state.saga.is_retrying(step, direction) || self.state.saga.paused.is_some() {
             return;
         }
+        let attempt = self.state.saga.attempt(step, direction);
         self.emit(StepRetrying { step, direction, attempt, cause, since: self.context.now });
     }
 
     fn pause(&mut self, cause: String, definite: bool) {
-        let (step, direction) = (self.state.step(), self.state.direction());
+        let (step, direction) = (self.state.step(), self.state.saga.direction());
         let attempt = self.state.saga.attempt(step, direction);
         self.emit(SagaPaused { step, direction, attempt, cause, definite });
     }
@@ -247,7 +239,10 @@ impl Run<'_> {
             match internal {
                 Internal::StartCompensation(reason) => self.compensate(reason),
                 Internal::Release => self.release()?,
-                Internal::Recall => self.shipment(shipment::Command::Recall)?,
+                Internal::Recall => {
+                    let leaving_label = self.state.saga.is_skipped(Step::Ship, Direction::Compensate);
+                    self.shipment(shipment::Command::Recall { leaving_label })?;
+                }
                 Internal::ReleaseStock => self.order(order::Command::ReleaseStock)?,
                 Internal::Cancel(reason) => {
                     self.order(order::Command::Cancel { reason })?;

@@ -1,7 +1,7 @@
 //! What people ask of an order under way, decided with its whole history in view.
 //!
 //! A cancel and a shipment exclude each other: whichever is appended first, the other is rejected.
-use super::{Fulfillment, RetryRequested};
+use super::Fulfillment;
 use crate::{
     Decider, Event,
     location::LocationMode,
@@ -24,14 +24,10 @@ impl Fulfillment {
         match () {
             () if events.is_empty() => Ok(vec![]),
             () if self.is_interrupted() => Err(shipment::Rejection::Recalled),
+            () if self.saga.held => Err(shipment::Rejection::OnHold),
             // A label may be on its way to be bought; goods that left beside it would leave it unused and unknown.
             () if is_auto => Err(shipment::Rejection::ShipsByItself),
             () => Ok(events.into_iter().map(Event::from).collect()),
         }
-    }
-
-    /// An operator lets a paused saga try again: the event, or `None` when it is not paused.
-    pub fn request_retry(&self, note_id: Option<Uuid>) -> Option<Event> {
-        self.saga.paused.as_ref().map(|_| RetryRequested { note_id }.into())
     }
 }

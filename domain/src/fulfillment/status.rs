@@ -3,6 +3,7 @@ use super::Fulfillment;
 use crate::{
     order::{Outcome, Stock},
     payment::Payment,
+    saga::SagaState,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,32 +39,6 @@ impl OrderStatus {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SagaState {
-    /// Acting, or about to.
-    Running,
-    /// For someone who takes their time, or for a participant that does not answer.
-    Waiting,
-    /// For a person: an incident.
-    Paused,
-    Compensating,
-    Completed,
-    Compensated,
-}
-
-impl SagaState {
-    pub const fn name(self) -> &'static str {
-        match self {
-            SagaState::Running => "RUNNING",
-            SagaState::Waiting => "WAITING",
-            SagaState::Paused => "PAUSED",
-            SagaState::Compensating => "COMPENSATING",
-            SagaState::Completed => "COMPLETED",
-            SagaState::Compensated => "COMPENSATED",
-        }
-    }
-}
-
 impl Fulfillment {
     pub fn status(&self) -> OrderStatus {
         match self.order.outcome {
@@ -74,7 +49,8 @@ impl Fulfillment {
         match () {
             () if self.shipment.is_shipped() => OrderStatus::Shipped,
             () if self.shipment.has_left() => OrderStatus::PartiallyShipped,
-            () if self.order.cancel_requested || self.saga.compensating.is_some() => OrderStatus::Cancelling,
+            () if self.is_interrupted() => OrderStatus::Cancelling,
+            () if self.saga.held => OrderStatus::OnHold,
             () if self.shipment.released.is_some() => OrderStatus::Released,
             () if matches!(self.payment, Payment::Authorized(_)) => OrderStatus::Authorized,
             () if matches!(self.order.stock, Stock::Reserved(_)) => OrderStatus::Allocated,
@@ -90,17 +66,18 @@ impl Fulfillment {
         if let Some(reason) = self.saga.compensating {
             return Some(reason.code());
         }
-        if let Some(paused) = &self.saga.paused {
-            return Some(&paused.cause);
+        if self.saga.is_stopped() {
+            return self.saga.cause();
         }
-        if self.order.cancel_requested { Some("requested") } else { None }
+        if self.is_interrupted() { Some("requested") } else { None }
     }
 
     pub fn saga_state(&self) -> SagaState {
         match () {
             () if self.is_completed() => SagaState::Completed,
             () if self.has_ended() => SagaState::Compensated,
-            () if self.saga.paused.is_some() => SagaState::Paused,
+            () if self.saga.is_stopped() => SagaState::Paused,
+            () if !self.is_of_this_build() => SagaState::Waiting,
             () if self.saga.compensating.is_some() => SagaState::Compensating,
             () if self.saga.retrying.is_some() || self.waits_for_staff() => SagaState::Waiting,
             () => SagaState::Running,

@@ -1,6 +1,6 @@
-//! The steps, in order, and how long each is expected to take.
+//! The steps, in order.
+use crate::saga::StepName;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// A step of the fulfillment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,13 +45,10 @@ impl Step {
     pub const fn needs_payment(self) -> bool {
         matches!(self, Step::AuthorizePayment | Step::CapturePayment)
     }
+}
 
-    /// How long it takes when all is well; one that waits longer is flagged.
-    pub const fn expected(self) -> Duration {
-        match self {
-            Step::ReserveStock | Step::ReleaseToWarehouse | Step::Complete => Duration::from_secs(10),
-            Step::AuthorizePayment | Step::CapturePayment => Duration::from_secs(30),
-            Step::Ship => Duration::from_secs(24 * 3600),
-        }
+impl StepName for Step {
+    fn name(self) -> &'static str {
+        Step::name(self)
     }
 }

@@ -1,9 +1,13 @@
 //! An order told step by step, for the tests of the saga's rules.
-use super::{Action, Fulfillment, Next, Reply};
+use super::Fulfillment;
 use crate::{
     Amount, Event,
     location::LocationMode::{self, Auto},
     order::{CancelReason, OrderPlaced, Outcome},
+    saga::{
+        Action, Next, Reply,
+        operator::{Command, Notes, Refused},
+    },
     shipment,
     testing::{ORDER, context, label, now, two_lines},
 };
@@ -52,8 +56,12 @@ impl Story {
     }
 
     pub(super) fn retry(&mut self) -> Vec<&'static str> {
-        let event = self.state().request_retry(None);
-        self.append(event.into_iter().collect())
+        self.operate(Command::Retry).unwrap_or_default()
+    }
+
+    pub(super) fn operate(&mut self, command: Command) -> Result<Vec<&'static str>, Refused> {
+        let events = self.state().operate(ORDER, command, Notes::default(), now())?;
+        Ok(self.append(events))
     }
 
     pub(super) fn report(&mut self, command: shipment::Command) -> Result<Vec<&'static str>, shipment::Rejection> {

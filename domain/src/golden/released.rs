@@ -30,9 +30,18 @@ impl Released {
 
 /// What this release writes although the last one can't read it, each for a reason that holds for that one release only.
 ///
-/// These are written when an operator erases a person, which 0.1.0 can't do: nobody is erased before the last process of 0.1.0 is gone.
-const EARLY: [(&str, &str, i16); 3] =
-    [("order", "CustomerErased", 1), ("person", "ErasureRequested", 1), ("person", "PersonErased", 1)];
+/// All of them are written only when somebody asks for what 0.1.0 can't do (an erasure, an operator's verb): nobody asks before the last
+/// process of 0.1.0 is gone.
+const EARLY: [(&str, &str, i16); 8] = [
+    ("order", "CustomerErased", 1),
+    ("person", "ErasureRequested", 1),
+    ("person", "PersonErased", 1),
+    ("saga", "StepSkipped", 1),
+    ("saga", "StepMarkedDone", 1),
+    ("saga", "CompensationForced", 1),
+    ("saga", "PauseRequested", 1),
+    ("saga", "ResumeRequested", 1),
+];
 
 fn released(catalogue: &Catalogue) -> Vec<Released> {
     serde_json::from_str(&catalogue.text("released.json").unwrap()).unwrap()

@@ -4,10 +4,21 @@ use super::{FulfillmentReleased, Label, LabelVoided, LineQuantity, PackedParcel,
 #[derive(Clone, Debug)]
 pub enum Command {
     Release(FulfillmentReleased),
-    Pick { lines: Option<Vec<LineQuantity>> },
-    Pack { lines: Option<Vec<LineQuantity>>, parcels: Vec<PackedParcel> },
-    Ship { lines: Option<Vec<LineQuantity>>, parcels: Vec<Parcel> },
+    Pick {
+        lines: Option<Vec<LineQuantity>>,
+    },
+    Pack {
+        lines: Option<Vec<LineQuantity>>,
+        parcels: Vec<PackedParcel>,
+    },
+    Ship {
+        lines: Option<Vec<LineQuantity>>,
+        parcels: Vec<Parcel>,
+    },
     RecordLabel(Label),
     RecordLabelVoid(LabelVoided),
-    Recall,
+    /// `leaving_label`: an operator lets a label that can't be voided be.
+    Recall {
+        leaving_label: bool,
+    },
 }

@@ -13,6 +13,8 @@ pub enum Rejection {
     NotReleased,
     #[error("it was recalled, or is about to be")]
     Recalled,
+    #[error("an operator has put the order on hold")]
+    OnHold,
     #[error("its location picks, packs and ships by itself")]
     ShipsByItself,
     #[error("goods have left already")]
@@ -72,12 +74,12 @@ impl Decider for Shipment {
                 }
                 if shipment.label_voided { Ok(vec![]) } else { one(event) }
             }
-            Command::Recall if shipment.recalled => Ok(vec![]),
-            Command::Recall => {
+            Command::Recall { .. } if shipment.recalled => Ok(vec![]),
+            Command::Recall { leaving_label } => {
                 open(shipment)?;
                 match () {
                     () if shipment.has_left() => Err(Rejection::AlreadyShipped),
-                    () if shipment.label.is_some() => Err(Rejection::OutOfPlace("Recall")),
+                    () if shipment.label.is_some() && !leaving_label => Err(Rejection::OutOfPlace("Recall")),
                     () => one(FulfillmentRecalled {}),
                 }
             }

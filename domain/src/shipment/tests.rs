@@ -57,7 +57,7 @@ fn a_fulfillment_is_released_once() {
 
 #[test]
 fn nothing_is_worked_on_before_its_release() {
-    for command in [Command::Pick { lines: None }, ship_all(), Command::Recall] {
+    for command in [Command::Pick { lines: None }, ship_all(), Command::Recall { leaving_label: false }] {
         assert_eq!(decide(&[], command), Err(Rejection::NotReleased));
     }
     assert_eq!(stage(&[]), None);
@@ -117,10 +117,13 @@ fn what_has_left_names_its_carrier_also_when_the_rest_leaves_untold() {
 #[test]
 fn a_recalled_fulfillment_is_worked_on_no_more() {
     let recalled: ShipmentEvent = FulfillmentRecalled {}.into();
-    assert_eq!(decide(&[a_release(), picked(&LINES)], Command::Recall), Ok(vec![recalled.clone()]));
+    assert_eq!(
+        decide(&[a_release(), picked(&LINES)], Command::Recall { leaving_label: false }),
+        Ok(vec![recalled.clone()])
+    );
     let given = [a_release(), recalled];
     assert_eq!(stage(&given), Some(Stage::Cancelled));
-    assert_eq!(decide(&given, Command::Recall), Ok(vec![]));
+    assert_eq!(decide(&given, Command::Recall { leaving_label: false }), Ok(vec![]));
     for command in [Command::Pick { lines: None }, ship_all(), Command::RecordLabel(label("k/ship"))] {
         assert_eq!(decide(&given, command), Err(Rejection::Recalled));
     }
@@ -129,18 +132,18 @@ fn a_recalled_fulfillment_is_worked_on_no_more() {
 #[test]
 fn what_has_left_is_not_recalled_nor_its_label_voided() {
     let given = [a_release(), shipped(&[("1", 1)])];
-    assert_eq!(decide(&given, Command::Recall), Err(Rejection::AlreadyShipped));
+    assert_eq!(decide(&given, Command::Recall { leaving_label: false }), Err(Rejection::AlreadyShipped));
     assert_eq!(decide(&given, Command::RecordLabelVoid(label_voided())), Err(Rejection::AlreadyShipped));
 }
 
 #[test]
 fn a_label_is_voided_before_the_recall() {
     let given = [a_release(), labelled()];
-    assert_eq!(decide(&given, Command::Recall), Err(Rejection::OutOfPlace("Recall")));
+    assert_eq!(decide(&given, Command::Recall { leaving_label: false }), Err(Rejection::OutOfPlace("Recall")));
     assert_eq!(decide(&given, Command::RecordLabelVoid(label_voided())), Ok(vec![label_voided().into()]));
     let given = [a_release(), labelled(), label_voided().into()];
     assert_eq!(decide(&given, Command::RecordLabelVoid(label_voided())), Ok(vec![]));
-    assert_eq!(decide(&given, Command::Recall), Ok(vec![FulfillmentRecalled {}.into()]));
+    assert_eq!(decide(&given, Command::Recall { leaving_label: false }), Ok(vec![FulfillmentRecalled {}.into()]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the saga decided, in words.
 use super::{actor::subject, order::because};
-use domain::fulfillment::{Direction, SagaEvent, SagaPaused, Step, StepRetrying};
+use domain::fulfillment::{SagaEvent, SagaPaused, Step, StepRetrying};
+use domain::saga::Direction;
 use eventstore::Actor;
 
 pub(super) fn sentence(event: &SagaEvent, actor: &Actor) -> String {
@@ -9,6 +10,17 @@ pub(super) fn sentence(event: &SagaEvent, actor: &Actor) -> String {
         SagaEvent::StepRetrying(event) => retrying(event),
         SagaEvent::SagaPaused(event) => paused(event),
         SagaEvent::RetryRequested(_) => format!("{} let it try again", subject(actor.kind)),
+        SagaEvent::StepSkipped(event) => {
+            let (who, what) = (subject(actor.kind), doing(event.step, event.direction));
+            format!("{who} passed over {what}: it needn't be done, as was shown")
+        }
+        SagaEvent::StepMarkedDone(event) => {
+            let (who, what) = (subject(actor.kind), doing(event.step, event.direction));
+            format!("{who} said that {what} was done elsewhere ({})", event.reference)
+        }
+        SagaEvent::CompensationForced(_) => format!("{} wants everything undone", subject(actor.kind)),
+        SagaEvent::PauseRequested(_) => format!("{} stopped it: nothing more is begun", subject(actor.kind)),
+        SagaEvent::ResumeRequested(_) => format!("{} let it go on", subject(actor.kind)),
         SagaEvent::CompensationStarted(event) => {
             format!("What was done so far is being undone, because {}", because(event.reason))
         }

@@ -3,7 +3,8 @@ use super::{actor_name, sentence, story};
 use crate::given::{Given, out_of_stock, placed};
 use domain::{
     Decoded, Event,
-    fulfillment::{Direction, Fulfillment, Reply, SagaPaused, Step, StepRetrying},
+    fulfillment::{Fulfillment, SagaPaused, Step, StepRetrying},
+    saga::{Direction, Reply},
     shipment::{FulfillmentShipped, LineQuantity, Parcel},
 };
 use eventstore::{Actor, ActorKind, EventStore, RecordedEvent};

@@ -4,8 +4,9 @@
 use chrono::{DateTime, Utc};
 use domain::{
     Event, OrderId, StreamKind,
-    fulfillment::{Fulfillment, Step, WaitingOn},
+    fulfillment::{Fulfillment, Step},
     order::OrderEvent,
+    saga::WaitingOn,
 };
 use eventstore::{Position, RecordedEvent, Version};
 use uuid::Uuid;

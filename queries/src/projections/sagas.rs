@@ -1,7 +1,7 @@
 //! A saga's row: where it stands, whom it waits for, what is still to come.
 use super::history::History;
 use chrono::{DateTime, Utc};
-use domain::fulfillment::Direction;
+use domain::saga::Direction;
 use uuid::Uuid;
 
 #[derive(Debug)]

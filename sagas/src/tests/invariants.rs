@@ -1,10 +1,10 @@
 //! What must hold of every order that no longer moves, whatever happened to it.
 use super::world::{SHOP, World};
 use crate::participants::Kind;
-use domain::fulfillment::Next;
 use domain::location::LocationMode;
 use domain::order::Stock;
 use domain::payment::Payment;
+use domain::saga::Next;
 use domain::stock;
 use std::collections::HashMap;
 use tokio::time::sleep;

@@ -1,7 +1,7 @@
 //! A provider that is down, hangs or is slow, with many sagas waiting for it.
 use super::world::World;
 use crate::participants::Mode;
-use domain::fulfillment::SagaState;
+use domain::saga::SagaState;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;

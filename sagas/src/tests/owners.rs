@@ -1,6 +1,7 @@
 //! Leases: two runners, one that dies, one that is cut off and comes back, one that stops with good manners.
 use super::world::{Running, World};
 use domain::location::LocationMode;
+use domain::saga::Retry;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -139,7 +140,7 @@ async fn a_cancel_that_nobody_heard_is_acted_on_as_soon_as_somebody_owns_its_slo
     let world = World::new(29);
     world.stock("a", 10).await;
     let mut config = world.config();
-    (config.retry.base, config.retry.cap) = (20 * MINUTE, 20 * MINUTE);
+    config.retry.instead = Some(Retry { base: 20 * MINUTE, cap: 20 * MINUTE, ..Retry::CALL });
     let first = world.run_with(config);
     let order = world.place("tok_flaky_100", &[("a", 1)]).await.order;
     sleep(SECOND * 30).await;

@@ -1,8 +1,9 @@
 //! The store is lost and restored as it was at some earlier moment; the providers remember everything.
 use super::world::World;
 use crate::participants::Kind;
-use domain::fulfillment::{Next, OrderStatus};
+use domain::fulfillment::OrderStatus;
 use domain::location::LocationMode;
+use domain::saga::Next;
 use eventstore::{EventStore, Incarnation, MemoryEventStore, Position};
 use futures_util::FutureExt;
 use rand::rngs::SmallRng;

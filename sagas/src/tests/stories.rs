@@ -1,7 +1,8 @@
 //! One order at a time, as the contract tells it.
 use super::world::World;
-use domain::fulfillment::{Next, OrderStatus, SagaState, WaitingOn};
+use domain::fulfillment::OrderStatus;
 use domain::location::LocationMode;
+use domain::saga::{Next, Retry, SagaState, WaitingOn};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -246,7 +247,7 @@ async fn a_budget_that_is_used_up_pauses_the_saga_and_a_retry_goes_on_under_the_
     let world = World::new(13);
     world.stock("a", 1).await;
     let mut config = world.config();
-    config.retry.budget = chrono::TimeDelta::minutes(10);
+    config.retry.instead = Some(Retry { budget: Duration::from_secs(600), ..Retry::CALL });
     let runner = world.run_with(config);
     let order = world.place("tok_flaky_60", &[("a", 1)]).await.order;
     let took = world.settle(60 * MINUTE).await;

@@ -1,7 +1,7 @@
 //! On real threads and real time, where a saga is put down in the very moment in which someone appends to it.
 use super::world::World;
-use domain::fulfillment::{Next, WaitingOn};
 use domain::location::LocationMode;
+use domain::saga::{Next, WaitingOn};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 

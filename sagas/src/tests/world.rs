@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
 use commands::{Change, History};
-use domain::fulfillment::Next;
 use domain::location::LocationMode;
 use domain::order::{Destination, OnShortage, OrderLine, OrderPlaced};
+use domain::saga::{Next, operator};
 use domain::shipment;
 use domain::stock::{self, StockReceived};
 use domain::{Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind};
@@ -281,7 +281,11 @@ impl World {
     }
 
     pub(super) async fn retry(&self, order: OrderId) -> bool {
-        let retry = |history: &History| history.fulfillment.request_retry(None).into_iter().collect();
+        let (retry, now) = (operator::Command::Retry, self.clock.now());
+        let retry = |history: &History| {
+            let events = history.fulfillment.operate(order, retry.clone(), operator::Notes::default(), now);
+            events.unwrap_or_default()
+        };
         self.command(ActorKind::Operator, order, retry).await
     }
 

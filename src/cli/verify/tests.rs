@@ -6,9 +6,9 @@ use chrono::{TimeDelta, Utc};
 use commands::history::{Change, History, SAGA_TIMER, balance_changes, encode};
 use domain::{
     Amount, Currency, Event, OrderId, StreamKind,
-    fulfillment::{Action, Context, Next, Reply},
     location::LocationMode,
     order::{CancelRequested, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod},
+    saga::{Action, Context, Next, Reply},
     shipment::Label,
     stock::StockReceived,
 };

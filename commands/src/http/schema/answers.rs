@@ -44,13 +44,21 @@ described! {
     }
 
     #[schema(example = json!({"saga_id": "sag_019a3f0e6d1c7b50a2b1c3d4e5f60718", "order_id": "ord_019a3f0e6d1c7b50a2b1c3d4e5f60718",
-        "state": "RUNNING", "step": "capture_payment", "position": "126"}))]
+        "state": "RUNNING", "step": "capture_payment", "supported_actions": ["pause"], "position": "126"}))]
     ToSchema Saga {
         saga_id: String,
         order_id: String,
         state: SagaState,
         step: String,
+        /// What it can be asked for now.
+        supported_actions: Vec<String>,
         position: Position,
+        /// `true` when it was only asked what would be done.
+        dry_run: Option<bool>,
+        /// Of a dry run, for people: `will void the authorization of 49.00 USD, release 2 SKUs and cancel the order`.
+        would: Option<String>,
+        /// Of a dry run, for programs, in order: for example `void_authorization`, `release_stock`, `cancel`.
+        effects: Option<Vec<String>>,
     }
 
     #[schema(example = json!({"customer_ref": "hh-900", "status": "WAITING", "open_orders": ["ord_019a3f0e6d1c7b50a2b1c3d4e5f60718"],

@@ -136,6 +136,28 @@ described! {
         reason: String,
     }
 
+    /// Why, and what shows that the step needn't be done; both kept apart from the history.
+    #[schema(example = json!({"reason": "settled by phone", "evidence": "bank transfer 4711 of 2026-11-24, booked"}))]
+    ToSchema Skip {
+        #[schema(min_length = 1, max_length = 2000)]
+        reason: String,
+        #[schema(min_length = 1, max_length = 2000)]
+        evidence: String,
+    }
+
+    /// Why, and where it was done.
+    #[schema(example = json!({"reason": "captured in the provider's console", "reference": "cap_9f1"}))]
+    ToSchema MarkDone {
+        #[schema(min_length = 1, max_length = 2000)]
+        reason: String,
+        /// The participant's own reference: of the authorization, the capture, the void; of a parcel its tracking number.
+        #[schema(min_length = 1, max_length = 255)]
+        reference: String,
+        /// Of a parcel: who carries it.
+        #[schema(min_length = 1, max_length = 255)]
+        carrier: Option<String>,
+    }
+
     #[schema(example = json!({"mode": "AUTO"}))]
     ToSchema SetLocation {
         mode: Mode,

@@ -4,10 +4,12 @@ mod bodies;
 mod parameters;
 
 pub(crate) use answers::{Erasure, Fulfillment, Location, Order, Problem, Recorded, Saga};
-pub(crate) use bodies::{Adjustment, Packed, Picked, PlaceOrder, Reason, Receipt, SetLocation, Shipped};
+pub(crate) use bodies::{
+    Adjustment, MarkDone, Packed, Picked, PlaceOrder, Reason, Receipt, SetLocation, Shipped, Skip,
+};
 pub(crate) use parameters::{
-    CustomerPath, FindQuery, FulfillmentPath, LocationPath, OrderPath, Prefer, SagaPath, ShopQuery, WaitQuery,
-    WaybillSource,
+    CustomerPath, DryRunQuery, FindQuery, FulfillmentPath, LocationPath, OrderPath, Prefer, SagaPath, ShopQuery,
+    WaitQuery, WaybillSource,
 };
 
 use super::problem::Code;

@@ -42,6 +42,13 @@ described! {
     }
 
     #[into_params(parameter_in = Query)]
+    IntoParams DryRunQuery {
+        /// Answer what it would do, and do nothing.
+        #[param(default = false)]
+        dry_run: Option<bool>,
+    }
+
+    #[into_params(parameter_in = Query)]
     IntoParams WaitQuery {
         /// Seconds to wait for the order's end.
         #[param(minimum = 0, maximum = 60)]

@@ -6,9 +6,10 @@ use super::{
 use axum::http::StatusCode;
 use domain::{
     Event,
-    fulfillment::{Direction, SagaPaused, Step},
+    fulfillment::{SagaPaused, Step},
     location::LocationMode,
     order::{CancelRequested, Reservation, StockReserved},
+    saga::Direction,
 };
 use eventstore::{EventStore, Role, Slot, StreamId};
 use serde_json::{Value, json};

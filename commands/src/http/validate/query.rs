@@ -6,6 +6,9 @@ use std::ops::RangeInclusive;
 /// A fault at a query parameter has the path `/query/NAME`.
 const QUERY: Place<'static> = Place::Field(&Place::Root, "query");
 
+/// Answers what a command would do, and does nothing.
+pub(crate) const DRY_RUN: &str = "dry_run";
+
 #[derive(Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
 
@@ -33,6 +36,18 @@ impl Query {
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `true` or `false`, which is the default.
+    pub(crate) fn flag(&self, name: &str, faults: &Faults) -> bool {
+        match self.get(name) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                faults.add(&QUERY.field(name), "unknown_value", "must be `true` or `false`");
+                false
+            }
+        }
     }
 
     pub(crate) fn number(&self, name: &str, range: RangeInclusive<u64>, faults: &Faults) -> Option<u64> {

@@ -5,11 +5,12 @@
 mod provider;
 mod world;
 
-use super::{Fulfillment, SagaState, WaitingOn};
+use super::Fulfillment;
 use crate::{
     Amount, Event,
     location::LocationMode,
     order::{CancelReason, ChargeKind, OrderPlaced, Outcome},
+    saga::{SagaState, WaitingOn},
     testing::{self, ORDER, Random},
 };
 use provider::{Hold, Plan};

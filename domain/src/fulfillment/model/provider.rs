@@ -2,7 +2,7 @@
 //! was blocked never acts. What would cost somebody money is checked here, by panicking.
 use crate::{
     Amount,
-    fulfillment::{Action, Reply},
+    saga::{Action, Reply},
     shipment::Label,
 };
 use chrono::{DateTime, TimeDelta};

@@ -3,10 +3,14 @@
 use super::provider::{Plan, Provider};
 use crate::{
     Event, LineId,
-    fulfillment::{Action, Context, Fulfillment, Next, Reply, SagaEvent, SagaState, WaitingOn},
+    fulfillment::{Fulfillment, SagaEvent},
     location::LocationMode,
     order::{OrderEvent, OrderPlaced, Reservation, Shortage},
     payment::PaymentEvent,
+    saga::{
+        Action, Context, Next, Reply, SagaState, WaitingOn,
+        operator::{Command, Notes},
+    },
     shipment::{self, LineQuantity, ShipmentEvent},
     testing::{self, ORDER, Random},
 };
@@ -306,8 +310,8 @@ impl World {
     }
 
     fn retry(&mut self) {
-        let event = self.state().request_retry(None);
-        self.append(event.into_iter().collect());
+        let retry = self.state().operate(ORDER, Command::Retry, Notes::default(), self.context.now);
+        self.append(retry.unwrap_or_default());
     }
 
     /// Staff report something, as it comes; everything when it is calm.

@@ -2,7 +2,7 @@
 use super::{ask, code, data};
 use crate::given::{Given, instant, out_of_stock, placed, support};
 use chrono::TimeDelta;
-use domain::{fulfillment::Reply, location::LocationMode};
+use domain::{location::LocationMode, saga::Reply};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use crate::{
     projections::{builder::Builder, connection::pool},
 };
 use async_graphql::Variables;
-use domain::{OrderId, fulfillment::Reply, location::LocationMode};
+use domain::{OrderId, location::LocationMode, saga::Reply};
 use eventstore::{EventStore, Position};
 use serde_json::{Value, json};
 

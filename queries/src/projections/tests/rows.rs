@@ -1,6 +1,6 @@
 //! What the rows say.
 use crate::given::{Given, free_of_charge, out_of_stock, placed};
-use domain::{OrderId, fulfillment::Reply, location::LocationMode};
+use domain::{OrderId, location::LocationMode, saga::Reply};
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
 async fn row(given: &Given, sql: &str, order: OrderId) -> PgRow {

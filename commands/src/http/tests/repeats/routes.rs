@@ -4,9 +4,10 @@ use crate::http::tests::{Answer, order, orders::released};
 use axum::http::StatusCode;
 use domain::{
     Event, OrderId,
-    fulfillment::{Direction, SagaPaused, Step},
+    fulfillment::{SagaPaused, Step},
     location::LocationMode,
     order::{Reservation, StockReserved},
+    saga::Direction,
 };
 use eventstore::Role;
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! What the saga asks of the world, and what the world answers.
-use super::Step;
 use crate::{
     Amount, Currency, LocationCode,
     location::LocationMode,
@@ -54,15 +53,6 @@ pub enum Action {
 }
 
 impl Action {
-    pub fn step(&self) -> Step {
-        match self {
-            Action::Reserve { .. } => Step::ReserveStock,
-            Action::Authorize { .. } | Action::VoidAuthorization { .. } => Step::AuthorizePayment,
-            Action::BuyLabel { .. } | Action::VoidLabel { .. } => Step::Ship,
-            Action::Capture { .. } => Step::CapturePayment,
-        }
-    }
-
     /// The idempotency key; stock is taken by the append itself and needs none.
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -112,6 +102,26 @@ pub enum Reply {
     Stuck {
         cause: String,
     },
+}
+
+impl Reply {
+    /// What comes of an action when all goes well. `now`: for what has a date. For forecasts, never recorded.
+    pub(crate) fn hoped_for(action: &Action, now: DateTime<Utc>) -> Reply {
+        let id = String::new;
+        match action {
+            Action::Reserve { .. } => Reply::Reserved,
+            Action::Authorize { amount, .. } => {
+                Reply::Authorized { authorization_id: id(), amount: *amount, expires_at: now }
+            }
+            Action::VoidAuthorization { .. } => Reply::AuthorizationVoided,
+            Action::BuyLabel { key } => {
+                let label = Label { key: key.clone(), label_id: id(), carrier: id(), tracking_number: id() };
+                Reply::LabelBought(label)
+            }
+            Action::VoidLabel { .. } => Reply::LabelVoided,
+            Action::Capture { amount, .. } => Reply::Captured { capture_id: id(), amount: *amount },
+        }
+    }
 }
 
 /// What `react` may know besides the history.

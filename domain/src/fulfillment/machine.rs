@@ -1,0 +1,92 @@
+//! The fulfillment as whoever drives sagas sees it.
+use super::{DEFINITION, Fulfillment, SagaEvent, Step};
+use crate::{
+    Event, OrderId,
+    saga::{
+        Action, AnySaga, Context, Definition, Direction, Misfit, Next, Notice, Reply, Saga, SagaState, WaitingOn,
+        Which,
+        operator::{Command, Notes, Refused, Verb},
+    },
+};
+use chrono::{DateTime, Utc};
+
+impl Fulfillment {
+    /// Every saga of the order that there is.
+    pub fn sagas(&self) -> impl Iterator<Item = Which> + use<> {
+        std::iter::once(Which::Fulfillment)
+    }
+
+    pub fn one(&self, order: OrderId, which: Which) -> AnySaga<'_> {
+        match which {
+            Which::Fulfillment => AnySaga::Fulfillment(FulfillmentSaga { order, state: self }),
+        }
+    }
+}
+
+impl SagaEvent {
+    pub(crate) fn notice(&self) -> Option<Notice<'_>> {
+        Some(match self {
+            SagaEvent::StepRetrying(event) => Notice::Retrying { step: event.step.name(), cause: &event.cause },
+            SagaEvent::SagaPaused(event) => Notice::Paused { step: event.step.name(), cause: &event.cause },
+            SagaEvent::SagaCompleted(_) | SagaEvent::SagaCompensated(_) => Notice::Ended,
+            _ => return None,
+        })
+    }
+}
+
+/// The fulfillment of one order.
+#[derive(Clone, Copy, Debug)]
+pub struct FulfillmentSaga<'a> {
+    pub order: OrderId,
+    pub state: &'a Fulfillment,
+}
+
+impl Saga for FulfillmentSaga<'_> {
+    fn definition(&self) -> &'static Definition {
+        &DEFINITION
+    }
+
+    fn next(&self) -> Next {
+        self.state.next(self.order)
+    }
+
+    fn react(&self, answered: Option<&Action>, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit> {
+        self.state.react(self.order, answered, reply, context)
+    }
+
+    fn at(&self) -> (&'static str, Direction, u32) {
+        let (step, direction) = (self.state.step(), self.state.saga.direction());
+        (step.name(), direction, self.state.saga.attempt(step, direction))
+    }
+
+    fn state(&self) -> SagaState {
+        self.state.saga_state()
+    }
+
+    fn waiting_on(&self) -> Option<WaitingOn> {
+        self.state.waiting_on(self.order)
+    }
+
+    fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)> {
+        let steps: &[Step] = match action {
+            Action::Authorize { .. } => &[Step::AuthorizePayment],
+            Action::BuyLabel { .. } => &[Step::AuthorizePayment, Step::Ship],
+            _ => &[],
+        };
+        let key = |step: &Step| self.state.key(self.order, *step, Direction::Compensate);
+        let whom = |step: &Step| if *step == Step::Ship { WaitingOn::Shipping } else { WaitingOn::Payment };
+        steps.iter().map(|step| (whom(step), key(step))).collect()
+    }
+
+    fn retrying(&self) -> Option<(&str, DateTime<Utc>)> {
+        self.state.saga.retrying.as_ref().map(|retrying| (retrying.cause.as_str(), retrying.since))
+    }
+
+    fn operate(&self, command: Command, notes: Notes, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
+        self.state.operate(self.order, command, notes, now)
+    }
+
+    fn supported(&self) -> Vec<Verb> {
+        self.state.supported()
+    }
+}

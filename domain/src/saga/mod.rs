@@ -1,0 +1,147 @@
+//! What every saga is made of: the words in which it asks the world and is answered, how far it has come, and its table.
+//!
+//! A saga is a pure machine over an order's whole history: [`Saga::next`] says what is to be done, [`Saga::react`] turns the answer into
+//! events, for one append. Two there are: `fulfillment`, and `returns` for each return of an order. Whoever drives them (the crate `sagas`)
+//! knows this trait, and neither of the two.
+mod action;
+mod definition;
+mod effect;
+pub mod operator;
+mod progress;
+
+pub use action::{Action, Context, Next, Reply, WaitingOn};
+pub use definition::{Definition, Retry, StepRow, Wait};
+pub use effect::Effect;
+pub use progress::{Direction, Paused, Progress, Retrying, SagaState, StepName};
+
+use crate::{
+    Event,
+    fulfillment::{self, FulfillmentSaga},
+    order, payment, shipment,
+};
+use chrono::{DateTime, Utc};
+use std::{fmt, ops::Deref, time::Duration};
+use thiserror::Error;
+
+/// One saga of an order, as whoever drives it sees it.
+pub trait Saga: fmt::Debug {
+    /// Its table.
+    fn definition(&self) -> &'static Definition;
+
+    /// What to do now. Pure: asked twice, it answers the same.
+    fn next(&self) -> Next;
+
+    /// The events that an answer to an action causes, in order; none when nothing changes. The action is absent for [`Reply::Nothing`].
+    ///
+    /// An answer may come late, or twice: one to an action that is no longer waited for counts as [`Reply::Nothing`].
+    fn react(&self, answered: Option<&Action>, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit>;
+
+    /// The step it is at, whether that is done or undone, and in which attempt, from 1. A new attempt follows a definite answer only: while
+    /// these three stay the same, so does the key.
+    fn at(&self) -> (&'static str, Direction, u32);
+
+    fn state(&self) -> SagaState;
+
+    /// Who is waited for; `None` when nobody outside is, and once it has ended.
+    fn waiting_on(&self) -> Option<WaitingOn>;
+
+    /// The current step is being tried without an answer: why, and since when. Its budget runs from there.
+    fn retrying(&self) -> Option<(&str, DateTime<Utc>)>;
+
+    /// Where it would be known, had what this action builds on been undone in a life of the log that is lost: whom to ask, and for which key.
+    fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)>;
+
+    /// How its current step is tried again.
+    fn retry(&self) -> Retry {
+        self.definition().row(self.at().0).map_or(Retry::CALL, |row| row.retry)
+    }
+
+    /// How long the current wait takes when all is well; one that waits longer is flagged. `None` when nothing can be expected: it has
+    /// ended, is paused, or needs another build.
+    fn expected(&self) -> Option<Duration> {
+        self.definition().wait(self.at().0, self.waiting_on()?).expected
+    }
+
+    /// What an operator asks for, as events; none when it is so already.
+    fn operate(
+        &self,
+        command: operator::Command,
+        notes: operator::Notes,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, operator::Refused>;
+
+    /// What an operator may ask for now.
+    fn supported(&self) -> Vec<operator::Verb>;
+}
+
+/// What a saga's own event tells whoever watches over sagas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice<'a> {
+    Retrying {
+        step: &'static str,
+        cause: &'a str,
+    },
+    /// An incident.
+    Paused {
+        step: &'static str,
+        cause: &'a str,
+    },
+    Ended,
+}
+
+impl Event {
+    pub fn notice(&self) -> Option<Notice<'_>> {
+        match self {
+            Event::Saga(event) => event.notice(),
+            _ => None,
+        }
+    }
+}
+
+/// The answer does not fit what has happened: a fault of ours, and nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Misfit {
+    #[error("the order is not placed")]
+    NotPlaced,
+    #[error(transparent)]
+    Order(#[from] order::Rejection),
+    #[error(transparent)]
+    Payment(#[from] payment::Rejection),
+    #[error(transparent)]
+    Shipment(#[from] shipment::Rejection),
+    #[error("nothing waits for this answer at step {0}")]
+    Unexpected(&'static str),
+}
+
+/// Which saga of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Which {
+    Fulfillment,
+}
+
+/// Any of the sagas there are.
+#[derive(Debug)]
+pub enum AnySaga<'a> {
+    Fulfillment(FulfillmentSaga<'a>),
+}
+
+impl<'a> Deref for AnySaga<'a> {
+    type Target = dyn Saga + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            AnySaga::Fulfillment(saga) => saga,
+        }
+    }
+}
+
+/// All there are: rendered into docs/sagas.md.
+pub const DEFINITIONS: [&Definition; 1] = [&fulfillment::DEFINITION];
+
+/// The key of an action: the same for every retry, so that a participant acts once.
+pub(crate) fn key(saga: impl fmt::Display, step: &str, direction: Direction, attempt: u32) -> String {
+    format!("{saga}/{step}/{}/1/{attempt}", direction.name())
+}
+
+#[cfg(test)]
+mod rendered;
