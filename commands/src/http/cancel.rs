@@ -7,8 +7,9 @@ use super::{
     operations::CANCEL_ORDER,
     problem::{Code, Problem},
     replayed,
+    sagas::{DryRun, forecast},
     standing::{OrderBody, visible},
-    validate::{self, fault::Faults},
+    validate::{self, fault::Faults, query::DRY_RUN},
 };
 use crate::{
     handler::{Handled, handle},
@@ -20,10 +21,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use domain::{
-    Decider, Event,
-    order::{Command, Order, Rejection},
-};
+use domain::order::Rejection;
 use std::sync::Arc;
 
 /// Cancel an order.
@@ -31,7 +29,7 @@ use std::sync::Arc;
 /// Whatever was done for it is undone: goods recalled and released, money let go. Cancelled again, it answers 200.
 #[utoipa::path(post, path = "/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
     request_body = super::schema::Reason,
-    params(super::schema::OrderPath, super::schema::WaybillSource),
+    params(super::schema::OrderPath, super::schema::DryRunQuery, super::schema::WaybillSource),
     responses(
         (status = 202, description = "It will be cancelled: status `CANCELLING`.", body = super::schema::Order),
         (status = 200, description = "That was asked for before: the order as it stands.", body = super::schema::Order)))]
@@ -42,11 +40,18 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
     let mut history = visible(&app, &call, id, "there is no such order").await?;
 
     let faults = Faults::default();
-    call.query.only(&[], &faults);
+    call.query.only(&[DRY_RUN], &faults);
+    let is_dry_run = call.query.flag(DRY_RUN, &faults);
     let source = call.source(&faults);
     let key = key.map_err(|fault| faults.push(fault)).ok();
     let reason = validate::reason(&json, &faults);
     let (reason, key) = faults.into_result(reason.zip(key)).map_err(Problem::invalid)?;
+
+    if is_dry_run {
+        let events = history.fulfillment.request_cancel(None).map_err(|rejection| refusal(&history, rejection))?;
+        let forecast = forecast(&app, &history, &events, (app.clock)()).await?;
+        return answer(StatusCode::OK, &DryRun::new(OrderBody::of(&history), &forecast));
+    }
 
     let claim = call.claim(&app, &history.shop, key, &json);
     // A repeat that waited finds by itself what the first has left.
@@ -63,11 +68,7 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
     let now = (app.clock)();
     let metadata = call.metadata(&app, history.order.0, source, now);
     let due = history.due(now);
-    let decide = |history: &History| {
-        let shipped = history.fulfillment.shipment.has_left();
-        let events = Order::decide(&history.fulfillment.order, Command::RequestCancel { note_id, shipped })?;
-        Ok::<Vec<Event>, Rejection>(events.into_iter().map(Event::from).collect())
-    };
+    let decide = |history: &History| history.fulfillment.request_cancel(note_id);
     let change =
         || Change { vault: note.clone().into_iter().collect(), timers: vec![due.clone()], ..Change::default() };
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
@@ -82,10 +83,16 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
             let body = OrderBody { position, version: version.0, ..OrderBody::of(&history) };
             Ok(replayed(answer(StatusCode::OK, &body)?))
         }
-        Handled::Rejected(Rejection::AlreadyShipped) => {
+        Handled::Rejected(rejection) => Err(refusal(&history, rejection)),
+    }
+}
+
+fn refusal(history: &History, rejection: Rejection) -> Problem {
+    match rejection {
+        Rejection::AlreadyShipped => {
             let detail = "the goods have left; what comes back is a return";
-            Err(Problem::new(Code::AlreadyShipped, detail).with("order_id", history.order.to_string().into()))
+            Problem::new(Code::AlreadyShipped, detail).with("order_id", history.order.to_string().into())
         }
-        Handled::Rejected(rejection) => Err(Problem::internal(rejection)),
+        rejection => Problem::internal(rejection),
     }
 }

@@ -26,9 +26,8 @@ use axum::{
     response::Response,
 };
 use domain::{
-    Decider, Event, FulfillmentId, OrderId,
-    location::LocationMode,
-    shipment::{Command, Line, LineQuantity, PackedParcel, Parcel, Released, Shipment, Stage},
+    Event, FulfillmentId, OrderId,
+    shipment::{Command, Line, LineQuantity, PackedParcel, Parcel, Rejection, Released, Stage},
 };
 use eventstore::Position;
 use serde::Serialize;
@@ -143,19 +142,8 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
 }
 
 fn decide(history: &History, verb: Verb, report: &Report) -> Result<Vec<Event>, Box<Problem>> {
-    let shipment = &history.fulfillment.shipment;
-    let Some(released) = &shipment.released else { return Err(Box::new(Problem::not_found(NONE))) };
-    let refused = |detail: &'static str| Err(Box::new(Problem::not_allowed(detail, &[])));
-    if released.mode == LocationMode::Auto {
-        return refused("this location works AUTO: nobody reports for it");
-    }
-    if shipment.recalled || history.fulfillment.has_ended() && !shipment.has_left() {
-        return refused("it was recalled: the order is cancelled");
-    }
-    let cancelling = history.fulfillment.order.cancel_requested || history.fulfillment.saga.compensating.is_some();
-    if cancelling && !shipment.has_left() {
-        return refused("the order is being cancelled: the goods stay");
-    }
+    let released = history.fulfillment.shipment.released.as_ref();
+    let released = released.ok_or_else(|| Box::new(Problem::not_found(NONE)))?;
     line_faults(released, verb, report.lines.as_deref())?;
     let parcels = report.parcels.iter();
     let command = match verb {
@@ -176,9 +164,13 @@ fn decide(history: &History, verb: Verb, report: &Report) -> Result<Vec<Event>, 
                 .collect(),
         },
     };
-    let events = Shipment::decide(shipment, command)
-        .map_err(|rejection| Box::new(Problem::not_allowed(rejection.to_string(), &supported(released))))?;
-    Ok(events.into_iter().map(Event::from).collect())
+    history.fulfillment.report(command).map_err(|rejection| {
+        let supported = match rejection {
+            Rejection::Recalled | Rejection::ShipsByItself | Rejection::OnHold => vec![],
+            _ => supported(released),
+        };
+        Box::new(Problem::not_allowed(rejection.to_string(), &supported))
+    })
 }
 
 /// What a line still has to be done by a verb.

@@ -68,14 +68,21 @@ impl Body {
     }
 }
 
-/// What would be done.
+/// What would be done, beside how things stand.
 #[derive(Serialize)]
-struct DryRun {
+pub(super) struct DryRun<B> {
     #[serde(flatten)]
-    now: Body,
+    now: B,
     dry_run: bool,
     would: String,
     effects: Vec<&'static str>,
+}
+
+impl<B> DryRun<B> {
+    pub(super) fn new(now: B, forecast: &Forecast) -> DryRun<B> {
+        let effects = forecast.effects.iter().map(Effect::code).collect();
+        DryRun { now, dry_run: true, would: forecast.sentence(), effects }
+    }
 }
 
 fn names(verbs: &[Verb]) -> Vec<&'static str> {
@@ -217,15 +224,7 @@ async fn dry_run(app: &App, history: &History, asked: &Asked, now: DateTime<Utc>
     let events = saga.operate(asked.command.clone(), Notes::default(), now);
     let events = events.map_err(|refused| refusal(history, refused))?;
     let forecast = forecast(app, history, &events, now).await?;
-    answer(
-        StatusCode::OK,
-        &DryRun {
-            now: Body::of(history, history.position),
-            dry_run: true,
-            would: forecast.sentence(),
-            effects: forecast.effects.iter().map(Effect::code).collect(),
-        },
-    )
+    answer(StatusCode::OK, &DryRun::new(Body::of(history, history.position), &forecast))
 }
 
 /// What comes of these events, should they be written now.

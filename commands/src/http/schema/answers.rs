@@ -20,6 +20,12 @@ described! {
         position: Position,
         /// How many events the order's own stream held at `position`.
         version: i32,
+        /// `true` when it was only asked what would be done.
+        dry_run: Option<bool>,
+        /// Of a dry run, for people.
+        would: Option<String>,
+        /// Of a dry run, for programs, in order.
+        effects: Option<Vec<String>>,
     }
 
     ToSchema Location {

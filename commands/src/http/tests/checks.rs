@@ -70,9 +70,9 @@ async fn checks_come_in_the_order_of_the_contract() {
     assert_eq!(code(keyed().body(Body::from("{")).unwrap()).await, "malformed_json");
     assert_eq!(code(keyed().body(Body::from("{}")).unwrap()).await, "not_found");
     let id = app.place("r-1").await.body["order_id"].as_str().unwrap().to_owned();
-    let invalid = app.post(&app.shop, &format!("/v1/orders/{id}/cancel?dry_run=true"), &json!({ "why": 1 })).await;
+    let invalid = app.post(&app.shop, &format!("/v1/orders/{id}/cancel?dry=true"), &json!({ "why": 1 })).await;
     assert_eq!((invalid.status, invalid.code()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid"));
-    assert_eq!(invalid.faults(), ["/query/dry_run unknown_parameter", "/reason required", "/why unknown_field"]);
+    assert_eq!(invalid.faults(), ["/query/dry unknown_parameter", "/reason required", "/why unknown_field"]);
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ fn null_is_described_only_where_it_is_sent_or_taken() {
 #[test]
 fn a_body_s_schema_names_the_fields_that_are_read_and_no_others() {
     let document = document();
-    let tables: [(&str, &[&str]); 18] = [
+    let tables: [(&str, &[&str]); 20] = [
         ("PlaceOrder", order::ORDER_FIELDS),
         ("Customer", order::CUSTOMER_FIELDS),
         ("Address", order::ADDRESS_FIELDS),
@@ -95,6 +95,8 @@ fn a_body_s_schema_names_the_fields_that_are_read_and_no_others() {
         ("Payment", order::PAYMENT_FIELDS),
         ("Client", order::CLIENT_FIELDS),
         ("Reason", super::super::validate::REASON_FIELDS),
+        ("Skip", super::super::validate::saga::SKIP_FIELDS),
+        ("MarkDone", super::super::validate::saga::MARK_DONE_FIELDS),
         ("SetLocation", stock::LOCATION_FIELDS),
         ("Receipt", stock::RECEIPT_FIELDS),
         ("ReceiptLine", stock::RECEIPT_LINE_FIELDS),

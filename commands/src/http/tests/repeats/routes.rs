@@ -4,9 +4,9 @@ use crate::http::tests::{Answer, order, orders::released};
 use axum::http::StatusCode;
 use domain::{
     Event, OrderId,
-    fulfillment::{SagaPaused, Step},
+    fulfillment::{CompensationStarted, PauseRequested, SagaPaused, Step},
     location::LocationMode,
-    order::{Reservation, StockReserved},
+    order::{CancelReason, Reservation, StockReserved},
     saga::Direction,
 };
 use eventstore::Role;
@@ -22,10 +22,15 @@ pub(super) enum Route {
     Pack,
     Ship,
     Retry,
+    Skip,
+    MarkDone,
+    Compensate,
+    Pause,
+    Resume,
     Erase,
 }
 
-pub(super) const ROUTES: [Route; 9] = [
+pub(super) const ROUTES: [Route; 14] = [
     Route::Order,
     Route::Cancel,
     Route::Receipt,
@@ -34,6 +39,11 @@ pub(super) const ROUTES: [Route; 9] = [
     Route::Pack,
     Route::Ship,
     Route::Retry,
+    Route::Skip,
+    Route::MarkDone,
+    Route::Compensate,
+    Route::Pause,
+    Route::Resume,
     Route::Erase,
 ];
 
@@ -117,14 +127,38 @@ impl Route {
                 let [body, other] = ["asked by mail", "asked by phone"].map(|reason| json!({ "reason": reason }));
                 case(Role::Operator, path, body, other, vec![json!({ "reason": "" }), json!({})])
             }
-            Route::Retry => {
+            Route::Retry | Route::Skip | Route::MarkDone | Route::Compensate | Route::Pause | Route::Resume => {
                 let order = two.place(&name).await;
-                two.happened(order, &paused()).await;
-                let path = format!("/v1/sagas/{}/retry", order.saga());
-                let [body, other] = ["it is back", "other"].map(|reason| json!({ "reason": reason }));
+                let before: Vec<Event> = match self {
+                    Route::Skip => stopped_undoing().into(),
+                    Route::Resume => vec![PauseRequested { note_id: None }.into()],
+                    Route::Compensate | Route::Pause => vec![],
+                    _ => paused().into(),
+                };
+                if !before.is_empty() {
+                    two.happened(order, &before).await;
+                }
+                let path = format!("/v1/sagas/{}/{}", order.saga(), self.verb());
+                let [body, other] = ["it is back", "other"].map(|reason| match self {
+                    Route::Skip => json!({ "reason": reason, "evidence": "seen" }),
+                    Route::MarkDone => json!({ "reason": reason, "reference": "pay_9" }),
+                    _ => json!({ "reason": reason }),
+                });
                 let refused = vec![json!({ "reason": 1 }), json!({})];
-                Case { order: Some(order), ..case(Role::Operator, path, body, other, refused) }
+                let events = if matches!(self, Route::MarkDone) { 2 } else { 1 };
+                Case { order: Some(order), events, ..case(Role::Operator, path, body, other, refused) }
             }
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Route::Skip => "skip",
+            Route::MarkDone => "mark-done",
+            Route::Compensate => "compensate",
+            Route::Pause => "pause",
+            Route::Resume => "resume",
+            _ => "retry",
         }
     }
 
@@ -144,7 +178,11 @@ impl Route {
             (Route::Pick, Some(history)) => line(&history).picked == 1,
             (Route::Pack, Some(history)) => line(&history).packed == 1,
             (Route::Ship, Some(history)) => line(&history).shipped == 1,
-            (Route::Retry, Some(history)) => history.fulfillment.saga_state().name() == "RUNNING",
+            (Route::Retry | Route::Resume, Some(history)) => history.fulfillment.saga_state().name() == "RUNNING",
+            (Route::Skip, Some(history)) => history.fulfillment.saga.paused.is_none(),
+            (Route::MarkDone, Some(history)) => history.fulfillment.payment.authorization().is_some(),
+            (Route::Compensate, Some(history)) => history.fulfillment.saga.compensation_forced,
+            (Route::Pause, Some(history)) => history.fulfillment.saga.held,
             _ => true,
         }
     }
@@ -154,10 +192,17 @@ impl Route {
         let told = (late.status, late.code(), is_replayed(late));
         match self {
             // Remembered as long as the order, or for ever.
-            Route::Order | Route::Pick | Route::Pack | Route::Ship | Route::Erase => {
+            Route::Order
+            | Route::Pick
+            | Route::Pack
+            | Route::Ship
+            | Route::Skip
+            | Route::MarkDone
+            | Route::Compensate
+            | Route::Erase => {
                 assert_eq!((is_replayed(late), &late.body["position"]), (true, &first.body["position"]), "{self:?}");
             }
-            Route::Cancel => assert_eq!(told, (StatusCode::OK, "", false), "it is so already"),
+            Route::Cancel | Route::Pause => assert_eq!(told, (StatusCode::OK, "", false), "it is so already"),
             Route::Receipt => {
                 assert_eq!(told, (StatusCode::CONFLICT, "receipt_ref_taken", false));
                 assert_eq!(late.body["same_body"], true);
@@ -166,7 +211,7 @@ impl Route {
                 assert_eq!(told, (StatusCode::CONFLICT, "adjustment_ref_taken", false));
                 assert_eq!(late.body["same_body"], true);
             }
-            Route::Retry => assert_eq!(told, (StatusCode::CONFLICT, "not_allowed", false), "it runs"),
+            Route::Retry | Route::Resume => assert_eq!(told, (StatusCode::CONFLICT, "not_allowed", false), "it runs"),
         }
     }
 }
@@ -182,6 +227,23 @@ fn paused() -> [Event; 2] {
             attempt: 1,
             cause: "retries_exhausted".into(),
             definite: false,
+        }
+        .into(),
+    ]
+}
+
+/// Being undone, and the authorization can't be given back.
+fn stopped_undoing() -> [Event; 3] {
+    let [reserved, _] = paused();
+    [
+        reserved,
+        CompensationStarted { reason: CancelReason::Requested }.into(),
+        SagaPaused {
+            step: Step::AuthorizePayment,
+            direction: Direction::Compensate,
+            attempt: 1,
+            cause: "not_now".into(),
+            definite: true,
         }
         .into(),
     ]
