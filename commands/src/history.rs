@@ -3,7 +3,7 @@
 //! Every append made here expects the exact version of every stream of the order, written or only read: what was decided on
 //! stale knowledge is never written. Balances follow from the events; nobody else moves them.
 use chrono::{DateTime, Utc};
-use domain::{DecodeError, Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, stock};
+use domain::{DecodeError, Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, returns::ReturnEvent, stock};
 use eventstore::{
     Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Incarnation, Metadata, NewEvent,
     Position, ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
@@ -151,8 +151,12 @@ impl History {
     /// The append of these events: positions in the order given, balances as they follow from the events, and, when the order
     /// ends with them, the saga's timer cleared.
     pub fn append(&self, events: &[Event], metadata: Metadata, change: Change) -> Result<Append, HistoryError> {
+        // Nothing that is decided before an order's first return depends on there being none.
+        let is_return = |event: &Event| event.stream_kind() == StreamKind::Return;
+        let has_returns = self.version(StreamKind::Return) > Version::NONE || events.iter().any(is_return);
         let mut streams: Vec<_> = StreamKind::OF_ORDER
             .into_iter()
+            .filter(|kind| has_returns || *kind != StreamKind::Return)
             .map(|kind| StreamAppend {
                 stream: self.stream(kind),
                 expected: Expected::Exact(self.version(kind)),
@@ -170,9 +174,10 @@ impl History {
         streams.extend(unbegun.map(|stream| StreamAppend { stream, expected: Expected::NO_STREAM, events: vec![] }));
         let ends = |event: &Event| {
             use domain::order::OrderEvent::{OrderCancelled, OrderCompleted};
-            matches!(event, Event::Order(OrderCancelled(_) | OrderCompleted(_)))
+            let is_orders = matches!(event, Event::Order(OrderCancelled(_) | OrderCompleted(_)));
+            is_orders || matches!(event, Event::Return(ReturnEvent::ReturnCompleted(_) | ReturnEvent::ReturnClosed(_)))
         };
-        if events.iter().any(ends) {
+        if events.iter().any(ends) && self.with(events).all_ended() {
             timers.push(TimerChange::Clear { stream: self.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER) });
         }
         Ok(Append {
@@ -184,6 +189,13 @@ impl History {
             fence,
             ..Append::new(self.shop.clone(), metadata)
         })
+    }
+
+    /// What the order is once these have happened too.
+    fn with(&self, events: &[Event]) -> Fulfillment {
+        let mut fulfillment = self.fulfillment.clone();
+        events.iter().for_each(|event| fulfillment.evolve(event));
+        fulfillment
     }
 
     /// Appends, and carries this history on by what was written. After an error it is as it was.
@@ -215,7 +227,7 @@ pub enum CommitError {
 }
 
 /// What these events take from or give back to what is free, one change an account: reservations and negative adjustments
-/// may not go below 0; receipts, releases and found goods have no floor.
+/// may not go below 0; receipts, releases, found goods and what is restocked have no floor.
 pub fn balance_changes(shop: &str, events: &[Event]) -> Vec<BalanceChange> {
     use domain::{order::OrderEvent, stock::StockEvent};
     let mut changes: BTreeMap<String, i64> = BTreeMap::new();
@@ -237,6 +249,11 @@ pub fn balance_changes(shop: &str, events: &[Event]) -> Vec<BalanceChange> {
             }
             Event::Stock(StockEvent::StockAdjusted(adjusted)) => {
                 add(stock::account(shop, &adjusted.location, &adjusted.sku), adjusted.delta);
+            }
+            Event::Return(ReturnEvent::ReturnRestocked(restocked)) => {
+                for line in &restocked.lines {
+                    add(stock::account(shop, &line.location, &line.sku), line.quantity);
+                }
             }
             _ => {}
         }

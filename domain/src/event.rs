@@ -6,7 +6,7 @@
 //! To change an event's shape: docs/evolution.md. A golden file that has been released stays for ever.
 use crate::{
     fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent, person::PersonEvent,
-    shipment::ShipmentEvent, stock::StockEvent, upcast::Decoded,
+    returns::ReturnEvent, shipment::ShipmentEvent, stock::StockEvent, upcast::Decoded,
 };
 use serde::{Deserializer, Serialize};
 use thiserror::Error;
@@ -21,9 +21,10 @@ pub enum Event {
     Stock(StockEvent),
     Location(LocationEvent),
     Person(PersonEvent),
+    Return(ReturnEvent),
 }
 
-/// Which stream an event belongs to. The first four share the order's id.
+/// Which stream an event belongs to. The first four, and the returns', share the order's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StreamKind {
     Order,
@@ -33,12 +34,13 @@ pub enum StreamKind {
     Stock,
     Location,
     Person,
+    Return,
 }
 
 impl StreamKind {
     /// The streams of one order.
-    pub const OF_ORDER: [StreamKind; 4] =
-        [StreamKind::Order, StreamKind::Payment, StreamKind::Shipment, StreamKind::Saga];
+    pub const OF_ORDER: [StreamKind; 5] =
+        [StreamKind::Order, StreamKind::Payment, StreamKind::Shipment, StreamKind::Saga, StreamKind::Return];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,6 +51,7 @@ impl StreamKind {
             StreamKind::Stock => "stock",
             StreamKind::Location => "location",
             StreamKind::Person => "person",
+            StreamKind::Return => "return",
         }
     }
 
@@ -61,6 +64,7 @@ impl StreamKind {
             "stock" => StreamKind::Stock,
             "location" => StreamKind::Location,
             "person" => StreamKind::Person,
+            "return" => StreamKind::Return,
             _ => return None,
         })
     }
@@ -204,6 +208,7 @@ macro_rules! each {
             Event::Stock($inner) => $body,
             Event::Location($inner) => $body,
             Event::Person($inner) => $body,
+            Event::Return($inner) => $body,
         }
     };
 }
@@ -232,6 +237,7 @@ impl Event {
             Event::Stock(_) => StreamKind::Stock,
             Event::Location(_) => StreamKind::Location,
             Event::Person(_) => StreamKind::Person,
+            Event::Return(_) => StreamKind::Return,
         }
     }
 
@@ -256,6 +262,7 @@ impl Event {
             Some(StreamKind::Stock) => of!(StockEvent),
             Some(StreamKind::Location) => of!(LocationEvent),
             Some(StreamKind::Person) => of!(PersonEvent),
+            Some(StreamKind::Return) => of!(ReturnEvent),
             None => Err(DecodeError::Unknown { event_type: format!("{kind}/{event_type}"), schema_version }),
         }
     }

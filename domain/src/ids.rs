@@ -85,6 +85,42 @@ impl OrderId {
     pub fn fulfillment(self) -> FulfillmentId {
         FulfillmentId(self.0)
     }
+
+    pub fn returned(self, number: u16) -> ReturnId {
+        ReturnId { order: self.0, number }
+    }
+}
+
+/// A return: its order's id and its number within the order, from 1: `ret_`, 32 hexadecimal digits, `_` and the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReturnId {
+    pub order: Uuid,
+    pub number: u16,
+}
+
+impl fmt::Display for ReturnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ret_{}_{}", self.order.simple(), self.number)
+    }
+}
+
+impl FromStr for ReturnId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = InvalidId { prefix: "ret" };
+        let (order, number) = text.strip_prefix("ret_").and_then(|text| text.split_once('_')).ok_or(invalid)?;
+        let order: OrderId = format!("ord_{order}").parse().map_err(|_| invalid)?;
+        let number: u16 = number.parse().map_err(|_| invalid)?;
+        let id = ReturnId { order: order.0, number };
+        // One way to write it.
+        if number > 0 && id.to_string() == text { Ok(id) } else { Err(invalid) }
+    }
+}
+
+impl Serialize for ReturnId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl SagaId {
@@ -143,6 +179,10 @@ mod tests {
         let id = OrderId(Uuid::from_u128(0x0192_3456_789a_7bcd_8000_0000_0000_0001));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.saga().order(), id);
+        assert_eq!(id.returned(12).to_string().parse(), Ok(id.returned(12)));
+        for text in ["ret_0192345678", &format!("ret_{}_0", id.0.simple()), &format!("ret_{}_01", id.0.simple())] {
+            assert!(text.parse::<ReturnId>().is_err(), "{text}");
+        }
     }
 
     #[test]

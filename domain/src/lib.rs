@@ -15,6 +15,7 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod person;
+pub mod returns;
 pub mod saga;
 pub mod shipment;
 pub mod stock;
@@ -24,6 +25,6 @@ pub mod upcast;
 
 pub use decider::{Decider, fold};
 pub use event::{DecodeError, Event, StreamKind};
-pub use ids::{FulfillmentId, LineId, LocationCode, OrderId, SagaId, Sku};
+pub use ids::{FulfillmentId, LineId, LocationCode, OrderId, ReturnId, SagaId, Sku};
 pub use money::{Amount, Currency};
 pub use upcast::Decoded;

@@ -313,7 +313,7 @@ fn good_answer(action: domain::saga::Action) -> Reply {
             expires_at: Utc::now() + TimeDelta::days(7),
         },
         Action::VoidAuthorization { .. } => Reply::AuthorizationVoided,
-        Action::BuyLabel { key } => Reply::LabelBought(Label {
+        Action::BuyLabel { key } | Action::BuyReturnLabel { key, .. } => Reply::LabelBought(Label {
             key,
             label_id: "label-1".to_owned(),
             carrier: "Parcel Post".to_owned(),
@@ -321,5 +321,6 @@ fn good_answer(action: domain::saga::Action) -> Reply {
         }),
         Action::VoidLabel { .. } => Reply::LabelVoided,
         Action::Capture { amount, .. } => Reply::Captured { capture_id: "cap-1".to_owned(), amount },
+        Action::Refund { amount, .. } => Reply::Refunded { refund_id: "ref-1".to_owned(), amount },
     }
 }

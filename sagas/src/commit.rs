@@ -277,6 +277,7 @@ fn is_fact(reply: &Reply) -> bool {
         | Reply::LabelBought(_)
         | Reply::LabelVoided
         | Reply::Captured { .. }
+        | Reply::Refunded { .. }
         | Reply::Refused { .. } => true,
         Reply::Nothing
         | Reply::Reserved

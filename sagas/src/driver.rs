@@ -18,6 +18,7 @@ use crate::runner::Shared;
 use crate::slots::Held;
 use chrono::{DateTime, TimeDelta, Utc};
 use commands::{History, history::SAGA_TIMER};
+use domain::fulfillment::FulfillmentSaga;
 use domain::saga::{Action, AnySaga, Direction, Next, Reply, Retry, WaitingOn, Which};
 use domain::{OrderId, StreamKind};
 use eventstore::{Position, slot_of};
@@ -128,13 +129,15 @@ impl<'a> Driver<'a> {
     }
 
     pub(crate) fn saga(&self) -> AnySaga<'_> {
-        self.history.fulfillment.one(self.order, self.which)
+        let state = &self.history.fulfillment;
+        // Sagas begin, and are never taken back.
+        state.one(self.order, self.which).unwrap_or(AnySaga::Fulfillment(FulfillmentSaga { order: self.order, state }))
     }
 
     /// An event was recorded at that time: sagas that it moved are where they are since then.
     pub(crate) fn mark(&mut self, at: DateTime<Utc>) {
         for which in self.history.fulfillment.sagas() {
-            let stands = self.history.fulfillment.one(self.order, which).at();
+            let Some(stands) = self.history.fulfillment.one(self.order, which).map(|saga| saga.at()) else { continue };
             let mark = self.marks.entry(which).or_insert((stands, at));
             if mark.0 != stands {
                 *mark = (stands, at);
@@ -165,7 +168,7 @@ impl<'a> Driver<'a> {
         self.aside.retain(|_, (due, _)| *due > now);
         let mut rest = Leave::Ended;
         for which in self.history.fulfillment.sagas() {
-            let next = self.history.fulfillment.one(self.order, which).next();
+            let Some(next) = self.history.fulfillment.one(self.order, which).map(|saga| saga.next()) else { continue };
             match (next, self.aside.get(&which), rest) {
                 (Next::Ended, ..) => {}
                 (Next::Wait(_), ..) => rest = rest.or(Leave::Idle),

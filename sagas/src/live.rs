@@ -64,7 +64,9 @@ enum Stage {
     Idle {
         upto: Position,
     },
-    Ended,
+    Ended {
+        upto: Position,
+    },
 }
 
 impl Live {
@@ -104,8 +106,9 @@ impl Live {
                 signal.raise(position);
                 return None;
             }
-            Some(Entry { stage: Stage::Queued(_) | Stage::Ended, .. }) => return None,
-            Some(Entry { stage: Stage::Waiting { upto, .. } | Stage::Idle { upto }, view }) => {
+            Some(Entry { stage: Stage::Queued(_), .. }) => return None,
+            // What has ended may begin again: a return.
+            Some(Entry { stage: Stage::Waiting { upto, .. } | Stage::Idle { upto } | Stage::Ended { upto }, view }) => {
                 if position <= *upto {
                     return None;
                 }
@@ -185,7 +188,7 @@ impl Live {
             }
             Leave::Ended => {
                 inner.ended.push_back((position, order));
-                Some(Stage::Ended)
+                Some(Stage::Ended { upto: position })
             }
             Leave::Idle => Some(Stage::Idle { upto: position }),
             Leave::Until { due, parked } => {
@@ -269,7 +272,11 @@ impl Live {
     /// Looks at every saga that has not ended.
     pub(crate) fn views(&self, mut look: impl FnMut(View)) {
         let inner = self.lock();
-        inner.sagas.values().filter(|entry| !matches!(entry.stage, Stage::Ended)).for_each(|entry| look(entry.view));
+        inner
+            .sagas
+            .values()
+            .filter(|entry| !matches!(entry.stage, Stage::Ended { .. }))
+            .for_each(|entry| look(entry.view));
     }
 
     /// A driver tells how far its saga is.
@@ -322,8 +329,11 @@ impl Live {
 
 impl Inner {
     fn forget_oldest(&mut self) {
-        if let Some((_, order)) = self.ended.pop_front()
-            && self.sagas.get(&order).is_some_and(|entry| matches!(entry.stage, Stage::Ended))
+        if let Some((position, order)) = self.ended.pop_front()
+            && self
+                .sagas
+                .get(&order)
+                .is_some_and(|entry| matches!(entry.stage, Stage::Ended { upto } if upto <= position))
         {
             self.sagas.remove(&order);
         }

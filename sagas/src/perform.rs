@@ -4,7 +4,9 @@
 //! key, after a question when the last one may have arrived.
 use crate::limits::Participant;
 use crate::metrics;
-use crate::participants::payment::{self, AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, VoidRequest};
+use crate::participants::payment::{
+    self, AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, RefundRequest, VoidRequest,
+};
 use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
 use crate::participants::{Amount, StepError};
 use crate::ports::{SecretError, Secrets};
@@ -20,6 +22,7 @@ pub(crate) enum Request {
     Authorize(AuthorizeRequest),
     Void(VoidRequest),
     Capture(CaptureRequest),
+    Refund(RefundRequest),
     Label(LabelRequest),
     VoidLabel(VoidLabelRequest),
 }
@@ -82,6 +85,24 @@ impl Request {
                 let amount = theirs(amount, &currency);
                 Request::Capture(CaptureRequest { key, reference, authorization_id, amount })
             }
+            Action::Refund { key, capture_id, amount, currency } => {
+                let amount = theirs(amount, &currency);
+                Request::Refund(RefundRequest { key, reference, capture_id, amount })
+            }
+            Action::BuyReturnLabel { key, lines, pieces } => {
+                let from = secrets.ship_to(order, shop, placed).await?;
+                Request::Label(LabelRequest {
+                    key,
+                    reference,
+                    method: RETURN.to_owned(),
+                    country: from.country,
+                    postal_code: from.postal_code,
+                    parcels: 1,
+                    weight_grams: None,
+                    lines,
+                    pieces: u64::try_from(pieces).unwrap_or(0),
+                })
+            }
             Action::BuyLabel { key } => {
                 let to = secrets.ship_to(order, shop, placed).await?;
                 Request::Label(LabelRequest {
@@ -104,7 +125,7 @@ impl Request {
 
     pub(crate) fn participant(&self) -> Participant {
         match self {
-            Request::Authorize(_) | Request::Void(_) | Request::Capture(_) => Participant::Payment,
+            Request::Authorize(_) | Request::Void(_) | Request::Capture(_) | Request::Refund(_) => Participant::Payment,
             Request::Label(_) | Request::VoidLabel(_) => Participant::Shipping,
         }
     }
@@ -114,6 +135,7 @@ impl Request {
             Request::Authorize(_) => "authorize",
             Request::Void(_) => "void",
             Request::Capture(_) => "capture",
+            Request::Refund(_) => "refund",
             Request::Label(_) => "label",
             Request::VoidLabel(_) => "void_label",
         }
@@ -126,7 +148,8 @@ impl Request {
             let asked = match self {
                 Request::Authorize(AuthorizeRequest { key, .. })
                 | Request::Void(VoidRequest { key, .. })
-                | Request::Capture(CaptureRequest { key, .. }) => self.found(payment.query(key).await),
+                | Request::Capture(CaptureRequest { key, .. })
+                | Request::Refund(RefundRequest { key, .. }) => self.found(payment.query(key).await),
                 Request::Label(LabelRequest { key, .. }) | Request::VoidLabel(VoidLabelRequest { key, .. }) => {
                     self.found_label(shipping.query(key).await)
                 }
@@ -144,6 +167,7 @@ impl Request {
             Request::Authorize(request) => self.answer(payment.authorize(request).await, |done| self.authorized(done)),
             Request::Void(request) => self.answer(payment.void(request).await, |_| Ok(Reply::AuthorizationVoided)),
             Request::Capture(request) => self.answer(payment.capture(request).await, |done| self.captured(done)),
+            Request::Refund(request) => self.answer(payment.refund(request).await, |done| self.refunded(done)),
             Request::Label(request) => self.answer(shipping.label(request).await, |done| Ok(labelled(request, done))),
             Request::VoidLabel(request) => self.answer(shipping.void_label(request).await, |_| Ok(Reply::LabelVoided)),
         };
@@ -160,6 +184,7 @@ impl Request {
         let known = match (self, found) {
             (Request::Authorize(_), PaymentOutcome::Authorized(done)) => self.authorized(done),
             (Request::Capture(_), PaymentOutcome::Captured(done)) => self.captured(done),
+            (Request::Refund(_), PaymentOutcome::Refunded(done)) => self.refunded(done),
             (Request::Void(_), PaymentOutcome::Voided(_)) => Ok(Reply::AuthorizationVoided),
             (_, PaymentOutcome::Refused { code, message }) => Err(StepError::Refused { code, message }),
             (_, PaymentOutcome::InProgress) => Err(StepError::unknown("a call with this key is under way")),
@@ -218,11 +243,16 @@ impl Request {
         Ok(Reply::Captured { capture_id: done.capture_id, amount: self.ours(&done.amount)? })
     }
 
+    fn refunded(&self, done: payment::Refund) -> Result<Reply, StepError> {
+        Ok(Reply::Refunded { refund_id: done.refund_id, amount: self.ours(&done.amount)? })
+    }
+
     /// An amount in another unit than was asked for is not understood.
     fn ours(&self, amount: &Amount) -> Result<domain::Amount, StepError> {
         let asked = match self {
             Request::Authorize(request) => Some(&request.amount),
             Request::Capture(request) => Some(&request.amount),
+            Request::Refund(request) => Some(&request.amount),
             _ => None,
         };
         match asked {
@@ -264,6 +294,9 @@ pub(crate) async fn undone(
     metrics::call(participant, "query", answer.as_ref().map_or("nothing", Answer::outcome), begun.elapsed());
     answer
 }
+
+/// The method of a label to send goods back with.
+const RETURN: &str = "return";
 
 /// Why a saga pauses whose step was undone in a life of the log that is lost.
 const UNDONE: &str = "undone_before_restore";

@@ -21,7 +21,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use domain::order::Rejection;
+use domain::{order::Rejection, saga::Which};
 use std::sync::Arc;
 
 /// Cancel an order.
@@ -49,7 +49,7 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
 
     if is_dry_run {
         let events = history.fulfillment.request_cancel(None).map_err(|rejection| refusal(&history, rejection))?;
-        let forecast = forecast(&app, &history, &events, (app.clock)()).await?;
+        let forecast = forecast(&app, &history, Which::Fulfillment, &events, (app.clock)()).await?;
         return answer(StatusCode::OK, &DryRun::new(OrderBody::of(&history), &forecast));
     }
 

@@ -30,10 +30,10 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use domain::{
-    Event, OrderId, SagaId,
+    Event, OrderId,
     fulfillment::Forecast,
     saga::{
-        Context, Effect, Which,
+        AnySaga, Context, Effect, SagaRef, Which,
         operator::{Notes, Refused, Verb},
     },
 };
@@ -41,12 +41,10 @@ use eventstore::{Position, VaultEntry};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The saga of an order.
-const SAGA: Which = Which::Fulfillment;
-
 #[derive(Serialize)]
 struct Body {
-    saga_id: SagaId,
+    /// `sag_…`, or `ret_…_N` of a return.
+    saga_id: String,
     order_id: OrderId,
     state: &'static str,
     step: &'static str,
@@ -55,17 +53,21 @@ struct Body {
 }
 
 impl Body {
-    fn of(history: &History, position: Position) -> Body {
-        let saga = history.fulfillment.one(history.order, SAGA);
-        Body {
-            saga_id: history.order.saga(),
+    fn of(history: &History, which: Which, position: Position) -> Result<Body, Problem> {
+        let saga = one(history, which)?;
+        Ok(Body {
+            saga_id: SagaRef { order: history.order, which }.to_string(),
             order_id: history.order,
             state: saga.state().name(),
             step: saga.at().0,
             supported_actions: names(&saga.supported()),
             position: position.to_string(),
-        }
+        })
     }
+}
+
+fn one(history: &History, which: Which) -> Result<AnySaga<'_>, Problem> {
+    history.fulfillment.one(history.order, which).ok_or_else(|| Problem::not_found(NONE))
 }
 
 /// What would be done, beside how things stand.
@@ -84,6 +86,8 @@ impl<B> DryRun<B> {
         DryRun { now, dry_run: true, would: forecast.sentence(), effects }
     }
 }
+
+const NONE: &str = "there is no such saga";
 
 fn names(verbs: &[Verb]) -> Vec<&'static str> {
     verbs.iter().map(|verb| verb.name()).collect()
@@ -155,10 +159,12 @@ pub(super) async fn resume(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb) -> Result<Response, Problem> {
-    let id = id_in::<SagaId>(request.uri()).map(SagaId::order);
+    let id = id_in::<SagaRef>(request.uri());
     let (call, bytes, key) = Call::command(app, request, operation).await?;
     let json = call::parse(&bytes)?;
-    let mut history = visible(app, &call, id, "there is no such saga").await?;
+    let mut history = visible(app, &call, id.map(|id| id.order), NONE).await?;
+    let which = id.map_or(Which::Fulfillment, |id| id.which);
+    one(&history, which)?;
 
     let faults = Faults::default();
     call.query.only(&[DRY_RUN], &faults);
@@ -169,7 +175,7 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
     let (asked, key) = faults.into_result(asked.zip(key)).map_err(Problem::invalid)?;
     let now = (app.clock)();
     if is_dry_run {
-        return dry_run(app, &history, &asked, now).await;
+        return dry_run(app, &history, which, &asked, now).await;
     }
 
     let claim = call.claim(app, &history.shop, key, &json);
@@ -181,18 +187,20 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
     let metadata = call.metadata(app, history.order.0, source, now);
     let timer = history.due(now);
     let change = || Change { vault: vault.clone(), timers: vec![timer.clone()], ..Change::default() };
-    let decide =
-        |history: &History| history.fulfillment.one(history.order, SAGA).operate(asked.command.clone(), notes, now);
+    let decide = |history: &History| match history.fulfillment.one(history.order, which) {
+        Some(saga) => saga.operate(asked.command.clone(), notes, now),
+        None => Err(Refused::NotAllowed(NONE.to_owned())),
+    };
     let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
     drop(guard);
     if let Handled::Written(appended) = &handled {
         app.changed(history.order, appended.last);
     }
     match handled {
-        Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, appended.last)),
-        Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, history.position)),
-        Handled::Repeated(position, _) => Ok(replayed(answer(StatusCode::OK, &Body::of(&history, position))?)),
-        Handled::Rejected(refused) => Err(refusal(&history, refused)),
+        Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, which, appended.last)?),
+        Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, which, history.position)?),
+        Handled::Repeated(position, _) => Ok(replayed(answer(StatusCode::OK, &Body::of(&history, which, position)?)?)),
+        Handled::Rejected(refused) => Err(refusal(&history, which, refused)),
     }
 }
 
@@ -208,34 +216,41 @@ async fn seal(app: &App, shop: &str, asked: &Asked) -> Result<(Notes, Vec<VaultE
     Ok((notes, vault))
 }
 
-fn refusal(history: &History, refused: Refused) -> Problem {
+fn refusal(history: &History, which: Which, refused: Refused) -> Problem {
     match refused {
         Refused::AlreadyShipped => {
             Problem::new(Code::AlreadyShipped, refused.to_string()).with("order_id", history.order.to_string().into())
         }
         Refused::NotAllowed(why) => {
-            Problem::not_allowed(why, &names(&history.fulfillment.one(history.order, SAGA).supported()))
+            let supported = history.fulfillment.one(history.order, which).map(|saga| saga.supported());
+            Problem::not_allowed(why, &names(&supported.unwrap_or_default()))
         }
     }
 }
 
-async fn dry_run(app: &App, history: &History, asked: &Asked, now: DateTime<Utc>) -> Result<Response, Problem> {
-    let saga = history.fulfillment.one(history.order, SAGA);
-    let events = saga.operate(asked.command.clone(), Notes::default(), now);
-    let events = events.map_err(|refused| refusal(history, refused))?;
-    let forecast = forecast(app, history, &events, now).await?;
-    answer(StatusCode::OK, &DryRun::new(Body::of(history, history.position), &forecast))
+async fn dry_run(
+    app: &App,
+    history: &History,
+    which: Which,
+    asked: &Asked,
+    now: DateTime<Utc>,
+) -> Result<Response, Problem> {
+    let events = one(history, which)?.operate(asked.command.clone(), Notes::default(), now);
+    let events = events.map_err(|refused| refusal(history, which, refused))?;
+    let forecast = forecast(app, history, which, &events, now).await?;
+    answer(StatusCode::OK, &DryRun::new(Body::of(history, which, history.position)?, &forecast))
 }
 
 /// What comes of these events, should they be written now.
 pub(super) async fn forecast(
     app: &App,
     history: &History,
+    which: Which,
     events: &[Event],
     now: DateTime<Utc>,
 ) -> Result<Forecast, Problem> {
     let location = call::main_location();
     let location_mode = app.locations.mode(&history.shop, &location).await?;
     let context = Context { now, location, location_mode };
-    history.fulfillment.forecast(history.order, events, &context).map_err(Problem::internal)
+    history.fulfillment.forecast(history.order, which, events, &context).map_err(Problem::internal)
 }

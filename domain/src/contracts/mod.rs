@@ -9,7 +9,7 @@ mod published;
 
 use crate::{
     fulfillment::SagaEvent, golden, location::LocationEvent, order::OrderEvent, payment::PaymentEvent,
-    person::PersonEvent, shipment::ShipmentEvent, stock::StockEvent,
+    person::PersonEvent, returns::ReturnEvent, shipment::ShipmentEvent, stock::StockEvent,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub(crate) use schema_of;
 /// All schemas of one kind of stream: type, version, schema.
 type Schemas = Vec<(&'static str, i16, Option<Schema>)>;
 
-fn kinds() -> [(&'static str, Schemas); 7] {
+fn kinds() -> [(&'static str, Schemas); 8] {
     [
         ("order", OrderEvent::schemas()),
         ("payment", PaymentEvent::schemas()),
@@ -46,6 +46,7 @@ fn kinds() -> [(&'static str, Schemas); 7] {
         ("stock", StockEvent::schemas()),
         ("location", LocationEvent::schemas()),
         ("person", PersonEvent::schemas()),
+        ("return", ReturnEvent::schemas()),
     ]
 }
 

@@ -2,7 +2,7 @@
 use super::Fulfillment;
 use crate::{
     Event, OrderId,
-    saga::{Context, Effect, Misfit, Next, Reply, WaitingOn},
+    saga::{Context, Effect, Misfit, Next, Reply, WaitingOn, Which},
 };
 
 /// More turns than any saga takes.
@@ -28,8 +28,14 @@ impl Forecast {
 }
 
 impl Fulfillment {
-    /// What these events, not written yet, will lead to.
-    pub fn forecast(&self, order: OrderId, events: &[Event], context: &Context) -> Result<Forecast, Misfit> {
+    /// What these events, not written yet, will lead one of the order's sagas to.
+    pub fn forecast(
+        &self,
+        order: OrderId,
+        which: Which,
+        events: &[Event],
+        context: &Context,
+    ) -> Result<Forecast, Misfit> {
         let placed = self.order.placed.clone().ok_or(Misfit::NotPlaced)?;
         let mut state = self.clone();
         let mut effects = vec![];
@@ -41,12 +47,10 @@ impl Fulfillment {
         };
         take(&mut state, events);
         for _ in 0..MAX_TURNS {
-            let events = match state.next(order) {
-                Next::Act(action) => {
-                    let reply = Reply::hoped_for(&action, context.now);
-                    state.react(order, Some(&action), reply, context)?
-                }
-                Next::Advance => state.react(order, None, Reply::Nothing, context)?,
+            let saga = state.one(order, which).ok_or(Misfit::NotPlaced)?;
+            let events = match saga.next() {
+                Next::Act(action) => saga.react(Some(&action), Reply::hoped_for(&action, context.now), context)?,
+                Next::Advance => saga.react(None, Reply::Nothing, context)?,
                 Next::Wait(on) => return Ok(Forecast { effects, then: Some(on) }),
                 Next::Ended => break,
             };

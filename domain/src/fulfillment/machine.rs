@@ -2,6 +2,7 @@
 use super::{DEFINITION, Fulfillment, SagaEvent, Step};
 use crate::{
     Event, OrderId,
+    returns::{Return, ReturnSaga},
     saga::{
         Action, AnySaga, Context, Definition, Direction, Misfit, Next, Notice, Reply, Saga, SagaState, WaitingOn,
         Which,
@@ -13,13 +14,26 @@ use chrono::{DateTime, Utc};
 impl Fulfillment {
     /// Every saga of the order that there is.
     pub fn sagas(&self) -> impl Iterator<Item = Which> + use<> {
-        std::iter::once(Which::Fulfillment)
+        let returns = u16::try_from(self.returns.iter().count()).unwrap_or(u16::MAX);
+        std::iter::once(Which::Fulfillment).chain((1..=returns).map(Which::Return))
     }
 
-    pub fn one(&self, order: OrderId, which: Which) -> AnySaga<'_> {
-        match which {
+    /// One of them, that there is.
+    pub fn one(&self, order: OrderId, which: Which) -> Option<AnySaga<'_>> {
+        Some(match which {
             Which::Fulfillment => AnySaga::Fulfillment(FulfillmentSaga { order, state: self }),
-        }
+            Which::Return(number) => AnySaga::Return(self.return_saga(order, number)?),
+        })
+    }
+
+    pub fn return_saga(&self, order: OrderId, number: u16) -> Option<ReturnSaga<'_>> {
+        let this = self.returns.one(number)?;
+        Some(ReturnSaga { order, state: self, this })
+    }
+
+    /// Each of its sagas has.
+    pub fn all_ended(&self) -> bool {
+        self.has_ended() && self.returns.iter().all(Return::has_ended)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     Decider, Event, OrderId,
     order::{CancelReason, Order, Outcome},
     payment::Payment,
+    returns::Returns,
     saga::{Definition, Direction, Paused, Progress, Retry, Retrying, StepRow, Wait, WaitingOn, key},
     shipment::Shipment,
 };
@@ -106,6 +107,7 @@ pub struct Fulfillment {
     pub payment: Payment,
     pub shipment: Shipment,
     pub saga: Saga,
+    pub returns: Returns,
 }
 
 /// What the saga's own events amount to.
@@ -126,8 +128,9 @@ impl Fulfillment {
             Event::Payment(event) => Payment::evolve(&mut self.payment, event),
             Event::Shipment(event) => Shipment::evolve(&mut self.shipment, event),
             Event::Saga(event) => evolve(&mut self.saga, event),
-            Event::Stock(_) | Event::Location(_) | Event::Person(_) => {}
+            Event::Return(_) | Event::Stock(_) | Event::Location(_) | Event::Person(_) => {}
         }
+        self.returns.evolve(event, self.order.placed.as_deref(), self.payment.captured());
         // Whatever moved the order on has ended the wait, for an answer or for a person.
         if !matches!(event, Event::Saga(_)) {
             let step = self.step();

@@ -178,13 +178,7 @@ impl Fulfillment {
         match self.next_move(order) {
             Move::External(Next::Ended) => None,
             Move::External(Next::Wait(waiting_on)) => Some(waiting_on),
-            Move::External(Next::Act(action)) => Some(match action {
-                Action::Reserve { .. } => WaitingOn::Inventory,
-                Action::Authorize { .. } | Action::VoidAuthorization { .. } | Action::Capture { .. } => {
-                    WaitingOn::Payment
-                }
-                Action::BuyLabel { .. } | Action::VoidLabel { .. } => WaitingOn::Shipping,
-            }),
+            Move::External(Next::Act(action)) => Some(action.waiting_on()),
             // Made in the next append; nobody outside is waited for.
             Move::Internal(_) | Move::External(Next::Advance) => None,
         }

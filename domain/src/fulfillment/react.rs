@@ -142,6 +142,7 @@ impl<'a> Run<'a> {
                 self.shipment(shipment::Command::RecordLabelVoid(LabelVoided { key, label_id }))
             }
             Reply::Captured { capture_id, amount } => self.captured(capture_id, amount),
+            Reply::Refunded { .. } => Err(Misfit::Unexpected(self.state.step().name())),
             Reply::Refused { code } => self.refused(code),
             Reply::Unanswered { cause } => {
                 self.unanswered(cause);

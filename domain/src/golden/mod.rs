@@ -6,7 +6,7 @@ pub(crate) mod shape;
 
 use crate::{
     Event, fulfillment::SagaEvent, location::LocationEvent, order::OrderEvent, payment::PaymentEvent,
-    person::PersonEvent, shipment::ShipmentEvent, stock::StockEvent,
+    person::PersonEvent, returns::ReturnEvent, shipment::ShipmentEvent, stock::StockEvent,
 };
 use catalogue::{Catalogue, Kind, Today, golden_tests, today};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn real() -> Catalogue {
         folder: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden"),
         kinds: kinds! {
             "order" OrderEvent "payment" PaymentEvent "shipment" ShipmentEvent "saga" SagaEvent "stock" StockEvent
-            "location" LocationEvent "person" PersonEvent
+            "location" LocationEvent "person" PersonEvent "return" ReturnEvent
         },
         read: |kind, event_type, version, payload| {
             today(Event::decode(kind, event_type, version, payload), |event| {

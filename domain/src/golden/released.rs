@@ -30,9 +30,9 @@ impl Released {
 
 /// What this release writes although the last one can't read it, each for a reason that holds for that one release only.
 ///
-/// All of them are written only when somebody asks for what 0.1.0 can't do (an erasure, an operator's verb): nobody asks before the last
+/// All of them are written only when somebody asks for what 0.1.0 can't do (an erasure, an operator's verb, a return): nobody asks before the last
 /// process of 0.1.0 is gone.
-const EARLY: [(&str, &str, i16); 8] = [
+const EARLY: [(&str, &str, i16); 29] = [
     ("order", "CustomerErased", 1),
     ("person", "ErasureRequested", 1),
     ("person", "PersonErased", 1),
@@ -41,6 +41,27 @@ const EARLY: [(&str, &str, i16); 8] = [
     ("saga", "CompensationForced", 1),
     ("saga", "PauseRequested", 1),
     ("saga", "ResumeRequested", 1),
+    ("payment", "PaymentRefunded", 1),
+    ("return", "ReturnRequested", 1),
+    ("return", "ReturnLabelPurchased", 1),
+    ("return", "ReturnLabelVoided", 1),
+    ("return", "ReturnReceived", 1),
+    ("return", "ReturnInspected", 1),
+    ("return", "ReturnRestocked", 1),
+    ("return", "ReturnWrittenOff", 1),
+    ("return", "ReturnCompleted", 1),
+    ("return", "ReturnCompensationStarted", 1),
+    ("return", "ReturnClosed", 1),
+    ("return", "ReturnStepRetrying", 1),
+    ("return", "ReturnPaused", 1),
+    ("return", "ReturnStepSkipped", 1),
+    ("return", "ReturnStepMarkedDone", 1),
+    ("return", "ReturnApproved", 1),
+    ("return", "ReturnRejected", 1),
+    ("return", "ReturnCancelRequested", 1),
+    ("return", "ReturnRetryRequested", 1),
+    ("return", "ReturnPauseRequested", 1),
+    ("return", "ReturnResumeRequested", 1),
 ];
 
 fn released(catalogue: &Catalogue) -> Vec<Released> {

@@ -1,5 +1,7 @@
 //! What the provider answered, to be recorded.
-use super::{AuthorizationVoided, CaptureDeclined, PaymentAuthorized, PaymentCaptured, PaymentDeclined};
+use super::{
+    AuthorizationVoided, CaptureDeclined, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentRefunded,
+};
 
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -8,4 +10,5 @@ pub enum Command {
     RecordVoid(AuthorizationVoided),
     RecordCapture(PaymentCaptured),
     RecordCaptureDecline(CaptureDeclined),
+    RecordRefund(PaymentRefunded),
 }

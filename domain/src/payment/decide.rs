@@ -7,7 +7,9 @@ use thiserror::Error;
 pub enum Rejection {
     #[error("more would be captured than is authorized")]
     MoreThanAuthorized,
-    #[error("the lines and charges captured do not sum to the amount")]
+    #[error("more would be given back than was captured")]
+    MoreThanCaptured,
+    #[error("the lines and charges do not sum to the amount")]
     SumMismatch,
     #[error("{0} does not fit the payment's state")]
     OutOfPlace(&'static str),
@@ -49,6 +51,12 @@ impl Decider for Payment {
             (Command::RecordCaptureDecline(event), Payment::Authorized(_) | Payment::CaptureDeclined { .. }) => {
                 one(event)
             }
+            (Command::RecordRefund(event), Payment::Captured { captured, refunded, .. }) => match event.amount {
+                amount if *refunded + amount > *captured => Err(Rejection::MoreThanCaptured),
+                amount if amount != event.lines.iter().map(|line| line.amount).sum() => Err(Rejection::SumMismatch),
+                _ => one(event),
+            },
+            (Command::RecordRefund(_), _) => Err(Rejection::OutOfPlace("RecordRefund")),
             (Command::RecordAuthorization(_), _) => Err(Rejection::OutOfPlace("RecordAuthorization")),
             (Command::RecordDecline(_), _) => Err(Rejection::OutOfPlace("RecordDecline")),
             (Command::RecordVoid(_), _) => Err(Rejection::OutOfPlace("RecordVoid")),
@@ -67,11 +75,20 @@ impl Decider for Payment {
             PaymentEvent::PaymentDeclined(e) => Payment::Declined { code: e.code.clone() },
             PaymentEvent::AuthorizationVoided(_) => Payment::Voided { authorized: payment.authorized() },
             PaymentEvent::PaymentCaptured(e) => match payment.authorization() {
-                Some(authorization) => {
-                    Payment::Captured { authorization: authorization.clone(), captured: payment.captured() + e.amount }
-                }
+                Some(authorization) => Payment::Captured {
+                    authorization: authorization.clone(),
+                    capture_id: e.capture_id.clone(),
+                    captured: payment.captured() + e.amount,
+                    refunded: payment.refunded(),
+                },
                 None => return,
             },
+            PaymentEvent::PaymentRefunded(e) => {
+                if let Payment::Captured { refunded, .. } = payment {
+                    *refunded = *refunded + e.amount;
+                }
+                return;
+            }
             PaymentEvent::CaptureDeclined(e) => match payment.authorization() {
                 Some(authorization) => {
                     Payment::CaptureDeclined { authorization: authorization.clone(), code: e.code.clone() }

@@ -1,5 +1,5 @@
 //! What can happen to an order's money. Amounts are in minor units of the currency beside them.
-use crate::{Amount, Currency, LineId, event::events};
+use crate::{Amount, Currency, LineId, event::events, returns::RefundedLine};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ events! {
         AuthorizationVoided = 1,
         PaymentCaptured = 1,
         CaptureDeclined = 1,
+        PaymentRefunded = 1,
     }
 }
 
@@ -98,4 +99,24 @@ pub struct CaptureDeclined {
     pub key: String,
     /// The provider's code, for example `authorization_expired`.
     pub code: String,
+}
+
+/// Money that was taken is given back, in part or whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PaymentRefunded {
+    /// The idempotency key it was asked for with.
+    pub key: String,
+    /// The provider's own reference of the refund.
+    pub refund_id: String,
+    /// The provider's own reference of what was captured.
+    pub capture_id: String,
+    /// What was given back.
+    pub amount: Amount,
+    /// Of all amounts here.
+    pub currency: Currency,
+    /// Which return of the order it is for, from 1.
+    pub return_number: u16,
+    /// What was given back for which line; they sum to `amount`.
+    pub lines: Vec<RefundedLine>,
 }

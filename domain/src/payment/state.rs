@@ -17,7 +17,11 @@ pub enum Payment {
     },
     Captured {
         authorization: Authorization,
+        /// The provider's own reference of the capture.
+        capture_id: String,
         captured: Amount,
+        /// Of that.
+        refunded: Amount,
     },
     /// Undone, or blocked before it ever was.
     Voided {
@@ -50,6 +54,21 @@ impl Payment {
     pub fn captured(&self) -> Amount {
         match self {
             Payment::Captured { captured, .. } => *captured,
+            _ => Amount::ZERO,
+        }
+    }
+
+    pub fn capture_id(&self) -> Option<&str> {
+        match self {
+            Payment::Captured { capture_id, .. } => Some(capture_id),
+            _ => None,
+        }
+    }
+
+    /// What was captured and given back.
+    pub fn refunded(&self) -> Amount {
+        match self {
+            Payment::Captured { refunded, .. } => *refunded,
             _ => Amount::ZERO,
         }
     }

@@ -50,6 +50,18 @@ pub enum Action {
         amount: Amount,
         currency: Currency,
     },
+    /// For the customer to send goods back with.
+    BuyReturnLabel {
+        key: String,
+        lines: u32,
+        pieces: i64,
+    },
+    Refund {
+        key: String,
+        capture_id: String,
+        amount: Amount,
+        currency: Currency,
+    },
 }
 
 impl Action {
@@ -61,7 +73,20 @@ impl Action {
             | Action::VoidAuthorization { key, .. }
             | Action::BuyLabel { key }
             | Action::VoidLabel { key, .. }
-            | Action::Capture { key, .. } => Some(key),
+            | Action::Capture { key, .. }
+            | Action::BuyReturnLabel { key, .. }
+            | Action::Refund { key, .. } => Some(key),
+        }
+    }
+
+    pub fn waiting_on(&self) -> WaitingOn {
+        match self {
+            Action::Reserve { .. } => WaitingOn::Inventory,
+            Action::Authorize { .. }
+            | Action::VoidAuthorization { .. }
+            | Action::Capture { .. }
+            | Action::Refund { .. } => WaitingOn::Payment,
+            Action::BuyLabel { .. } | Action::VoidLabel { .. } | Action::BuyReturnLabel { .. } => WaitingOn::Shipping,
         }
     }
 }
@@ -86,6 +111,10 @@ pub enum Reply {
     LabelVoided,
     Captured {
         capture_id: String,
+        amount: Amount,
+    },
+    Refunded {
+        refund_id: String,
         amount: Amount,
     },
     /// A definite no to the current action.
@@ -114,12 +143,13 @@ impl Reply {
                 Reply::Authorized { authorization_id: id(), amount: *amount, expires_at: now }
             }
             Action::VoidAuthorization { .. } => Reply::AuthorizationVoided,
-            Action::BuyLabel { key } => {
+            Action::BuyLabel { key } | Action::BuyReturnLabel { key, .. } => {
                 let label = Label { key: key.clone(), label_id: id(), carrier: id(), tracking_number: id() };
                 Reply::LabelBought(label)
             }
             Action::VoidLabel { .. } => Reply::LabelVoided,
             Action::Capture { amount, .. } => Reply::Captured { capture_id: id(), amount: *amount },
+            Action::Refund { amount, .. } => Reply::Refunded { refund_id: id(), amount: *amount },
         }
     }
 }
@@ -138,8 +168,10 @@ pub enum WaitingOn {
     Inventory,
     Payment,
     Shipping,
-    /// Staff of a MANUAL location.
+    /// Staff of a MANUAL location, or who take in what comes back.
     Warehouse,
+    /// Whoever approves returns.
+    Support,
     /// A person: the saga is paused.
     Operator,
     /// A build that knows the definition the saga began with.
@@ -153,6 +185,7 @@ impl WaitingOn {
             WaitingOn::Payment => "payment",
             WaitingOn::Shipping => "shipping",
             WaitingOn::Warehouse => "warehouse",
+            WaitingOn::Support => "support",
             WaitingOn::Operator => "operator",
             WaitingOn::Definition => "definition",
         }

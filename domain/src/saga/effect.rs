@@ -4,6 +4,7 @@ use crate::{
     Amount, Currency, Event,
     order::{OrderEvent, Reservation},
     payment::PaymentEvent,
+    returns::{PutAway, ReturnEvent},
     shipment::ShipmentEvent,
 };
 use std::{collections::BTreeSet, fmt};
@@ -40,6 +41,19 @@ pub enum Effect {
         skus: usize,
     },
     Cancel,
+    BuyReturnLabel,
+    Refund {
+        amount: Amount,
+        currency: Currency,
+    },
+    Restock {
+        skus: usize,
+    },
+    WriteOff {
+        skus: usize,
+    },
+    CompleteReturn,
+    CloseReturn,
 }
 
 impl Effect {
@@ -57,6 +71,12 @@ impl Effect {
             Effect::VoidAuthorization { .. } => "void_authorization",
             Effect::ReleaseStock { .. } => "release_stock",
             Effect::Cancel => "cancel",
+            Effect::BuyReturnLabel => "buy_return_label",
+            Effect::Refund { .. } => "refund",
+            Effect::Restock { .. } => "restock",
+            Effect::WriteOff { .. } => "write_off",
+            Effect::CompleteReturn => "complete_return",
+            Effect::CloseReturn => "close_return",
         }
     }
 
@@ -85,6 +105,17 @@ impl Effect {
             Event::Shipment(ShipmentEvent::LabelVoided(event)) => {
                 Effect::VoidLabel { certain: event.label_id.is_some() }
             }
+            Event::Payment(PaymentEvent::PaymentRefunded(event)) => {
+                Effect::Refund { amount: event.amount, currency: currency() }
+            }
+            Event::Return(ReturnEvent::ReturnLabelPurchased(_)) => Effect::BuyReturnLabel,
+            Event::Return(ReturnEvent::ReturnLabelVoided(event)) => {
+                Effect::VoidLabel { certain: event.label_id.is_some() }
+            }
+            Event::Return(ReturnEvent::ReturnRestocked(event)) => Effect::Restock { skus: put_away(&event.lines) },
+            Event::Return(ReturnEvent::ReturnWrittenOff(event)) => Effect::WriteOff { skus: put_away(&event.lines) },
+            Event::Return(ReturnEvent::ReturnCompleted(_)) => Effect::CompleteReturn,
+            Event::Return(ReturnEvent::ReturnClosed(_)) => Effect::CloseReturn,
             _ => return None,
         })
     }
@@ -123,10 +154,20 @@ impl fmt::Display for Effect {
             }
             Effect::ReleaseStock { skus } => write!(f, "release {}", count(*skus)),
             Effect::Cancel => f.write_str("cancel the order"),
+            Effect::BuyReturnLabel => f.write_str("buy a label to send it back with"),
+            Effect::Refund { amount, currency } => write!(f, "refund {}", money(amount, currency)),
+            Effect::Restock { skus } => write!(f, "restock {}", count(*skus)),
+            Effect::WriteOff { skus } => write!(f, "write off {}", count(*skus)),
+            Effect::CompleteReturn => f.write_str("complete the return"),
+            Effect::CloseReturn => f.write_str("close the return"),
         }
     }
 }
 
 fn skus(lines: &[Reservation]) -> usize {
+    lines.iter().map(|line| &line.sku).collect::<BTreeSet<_>>().len()
+}
+
+fn put_away(lines: &[PutAway]) -> usize {
     lines.iter().map(|line| &line.sku).collect::<BTreeSet<_>>().len()
 }

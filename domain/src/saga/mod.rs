@@ -15,12 +15,15 @@ pub use effect::Effect;
 pub use progress::{Direction, Paused, Progress, Retrying, SagaState, StepName};
 
 use crate::{
-    Event,
+    Event, OrderId, ReturnId, SagaId,
     fulfillment::{self, FulfillmentSaga},
-    order, payment, shipment,
+    ids::InvalidId,
+    order, payment,
+    returns::{self, ReturnSaga},
+    shipment,
 };
 use chrono::{DateTime, Utc};
-use std::{fmt, ops::Deref, time::Duration};
+use std::{fmt, ops::Deref, str::FromStr, time::Duration};
 use thiserror::Error;
 
 /// One saga of an order, as whoever drives it sees it.
@@ -93,6 +96,7 @@ impl Event {
     pub fn notice(&self) -> Option<Notice<'_>> {
         match self {
             Event::Saga(event) => event.notice(),
+            Event::Return(event) => event.notice(),
             _ => None,
         }
     }
@@ -109,6 +113,8 @@ pub enum Misfit {
     Payment(#[from] payment::Rejection),
     #[error(transparent)]
     Shipment(#[from] shipment::Rejection),
+    #[error(transparent)]
+    Return(#[from] returns::Rejection),
     #[error("nothing waits for this answer at step {0}")]
     Unexpected(&'static str),
 }
@@ -117,12 +123,40 @@ pub enum Misfit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Which {
     Fulfillment,
+    /// By its number, from 1.
+    Return(u16),
+}
+
+/// A saga's id: `sag_…` of an order's fulfillment, `ret_…_N` of a return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SagaRef {
+    pub order: OrderId,
+    pub which: Which,
+}
+
+impl fmt::Display for SagaRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.which {
+            Which::Fulfillment => self.order.saga().fmt(f),
+            Which::Return(number) => self.order.returned(number).fmt(f),
+        }
+    }
+}
+
+impl FromStr for SagaRef {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let of_return = |id: ReturnId| SagaRef { order: OrderId(id.order), which: Which::Return(id.number) };
+        let of_order = |id: SagaId| SagaRef { order: id.order(), which: Which::Fulfillment };
+        text.parse().map(of_order).or_else(|_| text.parse().map(of_return))
+    }
 }
 
 /// Any of the sagas there are.
 #[derive(Debug)]
 pub enum AnySaga<'a> {
     Fulfillment(FulfillmentSaga<'a>),
+    Return(ReturnSaga<'a>),
 }
 
 impl<'a> Deref for AnySaga<'a> {
@@ -131,12 +165,13 @@ impl<'a> Deref for AnySaga<'a> {
     fn deref(&self) -> &Self::Target {
         match self {
             AnySaga::Fulfillment(saga) => saga,
+            AnySaga::Return(saga) => saga,
         }
     }
 }
 
 /// All there are: rendered into docs/sagas.md.
-pub const DEFINITIONS: [&Definition; 1] = [&fulfillment::DEFINITION];
+pub const DEFINITIONS: [&Definition; 2] = [&fulfillment::DEFINITION, &returns::DEFINITION];
 
 /// The key of an action: the same for every retry, so that a participant acts once.
 pub(crate) fn key(saga: impl fmt::Display, step: &str, direction: Direction, attempt: u32) -> String {

@@ -108,6 +108,10 @@ impl<S, C> Default for Progress<S, C> {
 }
 
 impl<S: StepName, C> Progress<S, C> {
+    pub(crate) fn begun(definition_version: u32) -> Progress<S, C> {
+        Progress { definition_version: Some(definition_version), ..Progress::default() }
+    }
+
     /// The attempt a step is at, from 1. It rises only when a person lets it try again after a definite no.
     pub fn attempt(&self, step: S, direction: Direction) -> u32 {
         1 + self.attempts.get(&(step, direction)).copied().unwrap_or(0)

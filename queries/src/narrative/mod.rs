@@ -5,6 +5,7 @@ mod actor;
 mod order;
 mod payment;
 mod person;
+mod returned;
 mod saga;
 mod shipment;
 mod stock;
@@ -29,6 +30,7 @@ pub fn sentence(event: &Event, actor: &Actor, before: &Fulfillment) -> String {
         Event::Stock(event) => stock::sentence(event),
         Event::Location(event) => stock::location_sentence(event),
         Event::Person(event) => person::sentence(event, actor),
+        Event::Return(event) => returned::sentence(event, actor),
     }
 }
 

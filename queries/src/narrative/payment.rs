@@ -19,6 +19,10 @@ pub(super) fn sentence(event: &PaymentEvent, before: &Fulfillment) -> String {
         PaymentEvent::PaymentCaptured(event) => {
             format!("Payment of {} was captured: the customer is charged", in_currency(event.amount, &event.currency))
         }
+        PaymentEvent::PaymentRefunded(event) => {
+            let amount = in_currency(event.amount, &event.currency);
+            format!("{amount} was given back to the customer for return {}", event.return_number)
+        }
         PaymentEvent::CaptureDeclined(event) => {
             let amount = money(before.payment.authorized(), before);
             format!("The payment provider refused to capture {amount} ({}), though the goods have left", event.code)

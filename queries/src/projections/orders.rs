@@ -2,7 +2,6 @@
 use super::history::History;
 use chrono::{DateTime, Utc};
 use domain::{
-    Amount,
     fulfillment::Fulfillment,
     order::{OrderPlaced, Outcome, Stock},
 };
@@ -112,7 +111,7 @@ impl OrderRow {
             fulfillment_status: fulfillment_status(placed, &progress),
             authorized: state.payment.authorized().0,
             captured: state.payment.captured().0,
-            refunded: Amount::ZERO.0,
+            refunded: state.payment.refunded().0,
             progress: serde_json::to_string(&progress)?,
             customer_erased_at: history.customer_erased_at,
             updated_at: history.updated_at,

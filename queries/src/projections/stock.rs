@@ -3,6 +3,7 @@ use domain::{
     Event, LocationCode, Sku,
     fulfillment::Fulfillment,
     order::{OrderEvent, Reservation},
+    returns::ReturnEvent,
     shipment::{FulfillmentShipped, ShipmentEvent},
     stock::StockEvent,
 };
@@ -36,7 +37,13 @@ impl Changes {
             Event::Order(OrderEvent::StockReserved(event)) => self.reserve(shop, &event.lines, 1),
             Event::Order(OrderEvent::StockReleased(event)) => self.reserve(shop, &event.lines, -1),
             Event::Shipment(ShipmentEvent::FulfillmentShipped(event)) => self.ship(shop, event, before),
+            Event::Return(ReturnEvent::ReturnRestocked(event)) => {
+                for line in &event.lines {
+                    self.change(shop, &line.sku, &line.location, line.quantity, 0);
+                }
+            }
             Event::Order(_)
+            | Event::Return(_)
             | Event::Payment(_)
             | Event::Shipment(_)
             | Event::Saga(_)

@@ -8,6 +8,7 @@ mod outages;
 mod owners;
 mod postgres;
 mod restores;
+mod returns;
 mod stories;
 mod storms;
 mod threads;

@@ -11,6 +11,7 @@ use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
 use commands::{Change, History};
 use domain::location::LocationMode;
 use domain::order::{Destination, OnShortage, OrderLine, OrderPlaced};
+use domain::returns;
 use domain::saga::{Next, operator};
 use domain::shipment;
 use domain::stock::{self, StockReceived};
@@ -287,6 +288,11 @@ impl World {
             events.unwrap_or_default()
         };
         self.command(ActorKind::Operator, order, retry).await
+    }
+
+    pub(super) async fn returning(&self, order: OrderId, command: returns::Command) -> bool {
+        let decide = |history: &History| history.fulfillment.returning(command.clone()).unwrap_or_default();
+        self.command(ActorKind::Support, order, decide).await
     }
 
     /// The types of an order's events, in order.

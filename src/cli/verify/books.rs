@@ -4,9 +4,12 @@
 use super::check::Faults;
 use domain::{
     Amount, Event, LocationCode, OrderId, Sku,
+    fulfillment::{SagaEvent, Step},
     location::LocationMode,
     order::OrderEvent,
     payment::PaymentEvent,
+    returns::{ReturnEvent, ReturnStep, ReturnStepMarkedDone, ReturnStepSkipped},
+    saga::Direction,
     shipment::ShipmentEvent,
     stock::{self, StockEvent},
 };
@@ -29,6 +32,27 @@ pub(super) struct Order {
     pub(super) reserved_units: i64,
     pub(super) shipments: u32,
     pub(super) auto: bool,
+    /// Given back for returns.
+    pub(super) refunded: Amount,
+    pub(super) refunds: u32,
+    /// For goods to come back with: bought and not given back.
+    pub(super) return_labels: i64,
+    pub(super) open_returns: u32,
+    /// Operators passed over these, or said that they were done elsewhere: then no ledger need show them.
+    pub(super) answered_for: AnsweredFor,
+}
+
+/// What operators answer for in place of a participant.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AnsweredFor {
+    pub(super) authorization: bool,
+    pub(super) void: bool,
+    /// The money was not taken by us; `skipped`: perhaps not at all.
+    pub(super) capture: bool,
+    pub(super) capture_skipped: bool,
+    pub(super) label: bool,
+    pub(super) return_label: bool,
+    pub(super) refund: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +102,52 @@ impl Books {
                 self.shelf(shop, &e.location, &e.sku).on_hand += e.quantity;
             }
             Event::Stock(StockEvent::StockAdjusted(e)) => self.shelf(shop, &e.location, &e.sku).on_hand += e.delta,
-            Event::Saga(_) | Event::Location(_) | Event::Person(_) => {}
+            Event::Saga(event) => self.saga(id, event),
+            Event::Return(event) => self.returned(id, shop, event),
+            Event::Location(_) | Event::Person(_) => {}
+        }
+    }
+
+    fn saga(&mut self, id: Uuid, event: &SagaEvent) {
+        use Direction::{Compensate, Forward};
+        let told = &mut self.orders.entry(id).or_default().answered_for;
+        let (step, direction) = match event {
+            SagaEvent::StepSkipped(event) => (event.step, event.direction),
+            SagaEvent::StepMarkedDone(event) => (event.step, event.direction),
+            _ => return,
+        };
+        match (step, direction) {
+            (Step::AuthorizePayment, Forward) => told.authorization = true,
+            (Step::AuthorizePayment, Compensate) => told.void = true,
+            (Step::CapturePayment, _) => {
+                told.capture = true;
+                told.capture_skipped |= matches!(event, SagaEvent::StepSkipped(_));
+            }
+            (Step::Ship, _) => told.label = true,
+            _ => {}
+        }
+    }
+
+    fn returned(&mut self, id: Uuid, shop: &str, event: &ReturnEvent) {
+        let order = self.orders.entry(id).or_default();
+        match event {
+            ReturnEvent::ReturnRequested(_) => order.open_returns += 1,
+            ReturnEvent::ReturnCompleted(_) | ReturnEvent::ReturnClosed(_) => {
+                order.open_returns = order.open_returns.saturating_sub(1);
+            }
+            ReturnEvent::ReturnLabelPurchased(_) => order.return_labels += 1,
+            ReturnEvent::ReturnLabelVoided(event) => order.return_labels -= i64::from(event.label_id.is_some()),
+            ReturnEvent::ReturnRestocked(event) => {
+                for line in &event.lines {
+                    self.shelf(shop, &line.location, &line.sku).on_hand += line.quantity;
+                }
+            }
+            ReturnEvent::ReturnStepMarkedDone(ReturnStepMarkedDone { step, .. })
+            | ReturnEvent::ReturnStepSkipped(ReturnStepSkipped { step, .. }) => match step {
+                ReturnStep::Refund => order.answered_for.refund = true,
+                _ => order.answered_for.return_label = true,
+            },
+            _ => {}
         }
     }
 
@@ -136,6 +205,10 @@ impl Books {
             PaymentEvent::PaymentCaptured(captured) => {
                 order.captured = order.captured + captured.amount;
                 order.captures += 1;
+            }
+            PaymentEvent::PaymentRefunded(refunded) => {
+                order.refunded = order.refunded + refunded.amount;
+                order.refunds += 1;
             }
             PaymentEvent::PaymentDeclined(_) | PaymentEvent::CaptureDeclined(_) => {}
         }
@@ -217,7 +290,8 @@ impl Books {
     /// What the completed orders of each currency are worth, and what was captured for them, in minor units.
     fn turnover(&self) -> BTreeMap<(String, u8), (i64, i64)> {
         let mut turnover: BTreeMap<_, (i64, i64)> = BTreeMap::new();
-        for order in self.orders.values().filter(|order| order.is_placed()) {
+        let counts = |order: &&Order| order.is_placed() && !order.answered_for.capture_skipped;
+        for order in self.orders.values().filter(counts) {
             let entry = turnover.entry((order.currency.clone(), order.digits)).or_default();
             if order.end == Some(End::Completed) {
                 entry.0 += order.total.0;
@@ -231,6 +305,11 @@ impl Books {
 }
 
 impl Order {
+    /// A saga of it goes on.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.end.is_none() || self.open_returns > 0
+    }
+
     /// Its placement was read.
     pub(super) fn is_placed(&self) -> bool {
         !self.currency.is_empty()
@@ -244,9 +323,11 @@ impl Order {
             }
         };
         fault(self.captures > 1, "money was captured more than once");
+        fault(self.refunded > self.captured, "more was given back than was taken");
         match self.end {
             Some(End::Completed) => {
-                fault(self.captured != self.total, "it is completed, but what was captured is not its total");
+                let is_paid = self.captured == self.total || self.answered_for.capture_skipped;
+                fault(!is_paid, "it is completed, but what was captured is not its total");
                 fault(self.reserved_units != 0, "it is completed, but goods are still set aside for it");
                 fault(self.shipments == 0, "it is completed, but nothing was shipped");
                 fault(self.voided, "it is completed, but its authorization was voided");
@@ -255,7 +336,8 @@ impl Order {
                 fault(self.captured != Amount::ZERO, "it is cancelled, but money was captured");
                 fault(self.reserved_units != 0, "it is cancelled, but goods are still set aside for it");
                 fault(self.shipments != 0, "it is cancelled, but goods were shipped");
-                fault(self.authorized && !self.voided, "it is cancelled, but its authorization stands");
+                let is_held = self.authorized && !self.voided && !self.answered_for.void;
+                fault(is_held, "it is cancelled, but its authorization stands");
             }
             None => {}
         }

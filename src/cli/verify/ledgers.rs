@@ -29,6 +29,7 @@ pub(super) struct Account {
     labels: u32,
     labels_voided: u32,
     captured_amount: i64,
+    refunded_amount: i64,
     faults: Vec<String>,
 }
 
@@ -71,11 +72,14 @@ impl Account {
             "void_label" => self.labels_voided += 1,
             kind => self.faults.push(format!("entry {} is of the unknown kind {kind}", entry.seq)),
         }
+        let Some(order) = order else { return };
+        let amount = entry.amount.as_deref().and_then(|amount| Amount::parse(amount, order.digits));
+        if entry.kind == "refund" {
+            self.refunded_amount += amount.map_or(0, |amount| amount.0);
+        }
         if !matches!(entry.kind.as_str(), "authorize" | "capture") {
             return;
         }
-        let Some(order) = order else { return };
-        let amount = entry.amount.as_deref().and_then(|amount| Amount::parse(amount, order.digits));
         if amount != Some(order.total) || entry.currency.as_ref() != Some(&order.currency) {
             self.faults.push(format!(
                 "entry {} ({}) is of {} {}, the order of {} {}",
@@ -117,27 +121,44 @@ impl Account {
         fault(self.captured > 1, format!("the provider captured {} times", self.captured));
         fault(net(self.authorized, self.voided) > 1, format!("the provider holds {} authorizations", self.authorized));
         let pays = order.total > Amount::ZERO;
+        let told = order.answered_for;
+        if !told.refund && order.open_returns == 0 {
+            let (refunds, amount) = (order.refunds, order.refunded.0);
+            fault(self.refunded != refunds, format!("refunded {} times, by the events {refunds}", self.refunded));
+            fault(self.refunded_amount != amount, "what the provider gave back is not what is recorded".into());
+        }
+        fault(
+            self.refunded_amount > self.captured_amount && !told.capture,
+            "more was given back than was taken".into(),
+        );
         match order.end {
             Some(End::Completed) => {
+                let (once, authorized, captured) = (u32::from(pays), self.authorized, self.captured);
                 fault(
-                    self.authorized != u32::from(pays),
-                    format!("completed, but authorized {} times", self.authorized),
+                    authorized != once && !told.authorization,
+                    format!("completed, but authorized {authorized} times"),
                 );
-                fault(self.captured != u32::from(pays), format!("completed, but captured {} times", self.captured));
+                fault(captured != once && !told.capture, format!("completed, but captured {captured} times"));
                 fault(
-                    self.captured_amount != order.captured.0,
+                    self.captured_amount != order.captured.0 && !told.capture,
                     "what the provider captured is not what is recorded".into(),
                 );
-                fault(self.voided + self.refunded > 0, "completed, but voided or refunded".into());
-                let labels = net(self.labels, self.labels_voided);
-                fault(order.auto && labels != 1, format!("completed, but {labels} labels are paid for"));
+                fault(self.voided > 0 && !told.authorization, "completed, but voided".into());
+                let labels = net(self.labels, self.labels_voided) - order.return_labels;
+                let is_checked = order.auto && !told.label && !told.return_label && order.open_returns == 0;
+                fault(is_checked && labels != 1, format!("completed, but {labels} labels are paid for"));
             }
             Some(End::Cancelled) => {
                 fault(self.captured > 0, "cancelled, but the provider captured".into());
-                fault(self.authorized != self.voided, "cancelled, but the provider still holds the money".into());
-                fault(self.labels != self.labels_voided, "cancelled, but a label is paid for".into());
+                let is_held = self.authorized != self.voided && !told.void && !told.authorization;
+                fault(is_held, "cancelled, but the provider still holds the money".into());
+                let is_paid = self.labels != self.labels_voided && !told.label;
+                fault(is_paid, "cancelled, but a label is paid for".into());
             }
-            None => fault(order.captures > self.captured, "captured by the events, but not by the provider".into()),
+            None => fault(
+                order.captures > self.captured && !told.capture,
+                "captured by the events, but not by the provider".into(),
+            ),
         }
         faults
     }

@@ -153,7 +153,7 @@ impl<'a> Scan<'a> {
         };
         match commands::history::decode(&recorded) {
             Ok(events) => {
-                self.notes.extend(events.iter().filter_map(note));
+                self.notes.extend(events.iter().flat_map(notes));
                 self.books.take(&recorded, &events);
             }
             Err(_) if self.skipped.contains(&(recorded.incarnation, recorded.position)) => self.left_out += 1,
@@ -260,13 +260,13 @@ impl<'a> Scan<'a> {
             }
             if timer.stream_kind == StreamKind::Order.name() && timer.name == SAGA_TIMER {
                 carried.insert(timer.stream_id);
-                if self.books.orders.get(&timer.stream_id).is_some_and(|order| order.end.is_some()) {
+                if self.books.orders.get(&timer.stream_id).is_some_and(|order| !order.is_under_way()) {
                     faults.add(format!("order {} has ended and still has a timer", OrderId(timer.stream_id)));
                 }
             }
         }
         for (id, order) in &self.books.orders {
-            if order.is_placed() && order.end.is_none() && !carried.contains(id) {
+            if order.is_placed() && order.is_under_way() && !carried.contains(id) {
                 faults.add(format!("order {} is under way and has no timer: no saga carries it on", OrderId(*id)));
             }
         }
@@ -291,15 +291,31 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The note that an event speaks of.
-fn note(event: &Event) -> Option<Uuid> {
-    match event {
-        Event::Order(OrderEvent::CancelRequested(event)) => event.note_id,
-        Event::Saga(SagaEvent::RetryRequested(event)) => event.note_id,
-        Event::Stock(StockEvent::StockAdjusted(event)) => event.note_id,
-        Event::Person(domain::person::PersonEvent::ErasureRequested(event)) => event.note_id,
-        _ => None,
-    }
+/// The notes that an event speaks of.
+fn notes(event: &Event) -> impl Iterator<Item = Uuid> {
+    use domain::returns::ReturnEvent as Return;
+    let (note, evidence) = match event {
+        Event::Order(OrderEvent::CancelRequested(event)) => (event.note_id, None),
+        Event::Saga(SagaEvent::RetryRequested(event)) => (event.note_id, None),
+        Event::Saga(SagaEvent::StepSkipped(event)) => (event.note_id, event.evidence_id),
+        Event::Saga(SagaEvent::StepMarkedDone(event)) => (event.note_id, None),
+        Event::Saga(SagaEvent::CompensationForced(event)) => (event.note_id, None),
+        Event::Saga(SagaEvent::PauseRequested(event)) => (event.note_id, None),
+        Event::Saga(SagaEvent::ResumeRequested(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnRequested(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnApproved(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnRejected(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnCancelRequested(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnRetryRequested(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnStepSkipped(event)) => (event.note_id, event.evidence_id),
+        Event::Return(Return::ReturnStepMarkedDone(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnPauseRequested(event)) => (event.note_id, None),
+        Event::Return(Return::ReturnResumeRequested(event)) => (event.note_id, None),
+        Event::Stock(StockEvent::StockAdjusted(event)) => (event.note_id, None),
+        Event::Person(domain::person::PersonEvent::ErasureRequested(event)) => (event.note_id, None),
+        _ => (None, None),
+    };
+    note.into_iter().chain(evidence)
 }
 
 fn checkpoints(still: &Still) -> Check {

@@ -17,7 +17,7 @@ described! {
 
     #[into_params(parameter_in = Path)]
     IntoParams SagaPath {
-        /// `sag_` and 32 hexadecimal digits.
+        /// `sag_` and 32 hexadecimal digits, or a return's: `ret_`, 32 hexadecimal digits, `_` and its number.
         id: String,
     }
 

@@ -56,7 +56,9 @@ impl Provider {
 
     fn act_first(&mut self, action: &Action) -> Reply {
         match action {
-            Action::Reserve { .. } => unreachable!("stock is taken by the append"),
+            Action::Reserve { .. } | Action::BuyReturnLabel { .. } | Action::Refund { .. } => {
+                unreachable!("stock is taken by the append, and nothing is a return here")
+            }
             Action::Authorize { amount, .. } => match self.plan.authorization_refused {
                 Some(code) => refused(code),
                 None => {

@@ -22,9 +22,9 @@ fn done(reference: &str) -> Command {
 /// Told before anything is done.
 fn foretold(story: &Story, command: Command) -> String {
     let state = story.state();
-    let saga = state.one(ORDER, Which::Fulfillment);
+    let saga = state.one(ORDER, Which::Fulfillment).unwrap();
     let events = saga.operate(command, Default::default(), crate::testing::now()).unwrap();
-    state.forecast(ORDER, &events, &context(story.mode)).unwrap().sentence()
+    state.forecast(ORDER, Which::Fulfillment, &events, &context(story.mode)).unwrap().sentence()
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! One return as whoever drives sagas sees it: where it stands, and what it asks for next.
+use super::{CloseReason, DEFINITION, Return, ReturnEvent, ReturnStep};
+use crate::{
+    Event, OrderId,
+    fulfillment::Fulfillment,
+    saga::{
+        Action, Context, Definition, Direction, Misfit, Next, Notice, Reply, Saga, SagaState, WaitingOn, key,
+        operator::{Command, Notes, Refused, Verb},
+    },
+};
+use chrono::{DateTime, Utc};
+
+/// One return of an order.
+#[derive(Clone, Copy, Debug)]
+pub struct ReturnSaga<'a> {
+    pub order: OrderId,
+    /// The order's whole history.
+    pub state: &'a Fulfillment,
+    pub this: &'a Return,
+}
+
+/// A move that needs no participant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Internal {
+    StartCompensation(CloseReason),
+    PutAway,
+    Close(CloseReason),
+}
+
+pub(super) enum Move {
+    Internal(Internal),
+    External(Next),
+}
+
+impl ReturnSaga<'_> {
+    /// The key of an action: the same for every retry, so that a participant acts once.
+    pub(super) fn key(&self, step: ReturnStep, direction: Direction) -> String {
+        let id = self.order.returned(self.this.number);
+        key(id, step.name(), direction, self.this.saga.attempt(step, direction))
+    }
+
+    pub(super) fn next_move(&self) -> Move {
+        let (this, saga) = (self.this, &self.this.saga);
+        let wait = |on| Move::External(Next::Wait(on));
+        match () {
+            () if this.has_ended() => Move::External(Next::Ended),
+            () if !this.is_of_this_build() => wait(WaitingOn::Definition),
+            () if saga.held => wait(WaitingOn::Operator),
+            () if saga.compensating.is_none() && this.is_interrupted() => {
+                let reason = if this.rejected { CloseReason::Rejected } else { CloseReason::Requested };
+                Move::Internal(Internal::StartCompensation(reason))
+            }
+            () if saga.paused.is_some() => wait(WaitingOn::Operator),
+            () => match saga.compensating {
+                Some(reason) => self.next_undo(reason),
+                None => self.next_forward(),
+            },
+        }
+    }
+
+    fn next_forward(&self) -> Move {
+        let act = |action| Move::External(Next::Act(action));
+        match self.this.step() {
+            ReturnStep::Approve => Move::External(Next::Wait(WaitingOn::Support)),
+            ReturnStep::BuyLabel => {
+                let key = self.key(ReturnStep::BuyLabel, Direction::Forward);
+                let lines = u32::try_from(self.this.wanted.len()).unwrap_or(u32::MAX);
+                let pieces = self.this.wanted.iter().map(|line| line.quantity).sum();
+                act(Action::BuyReturnLabel { key, lines, pieces })
+            }
+            ReturnStep::Receive | ReturnStep::Inspect => Move::External(Next::Wait(WaitingOn::Warehouse)),
+            ReturnStep::Refund => match (self.state.payment.capture_id(), &self.state.order.placed) {
+                (Some(capture_id), Some(placed)) => act(Action::Refund {
+                    key: self.key(ReturnStep::Refund, Direction::Forward),
+                    capture_id: capture_id.to_owned(),
+                    amount: self.this.due(),
+                    currency: placed.currency.clone(),
+                }),
+                // More than nothing is due only of what was captured.
+                _ => Move::External(Next::Wait(WaitingOn::Operator)),
+            },
+            ReturnStep::PutAway => Move::Internal(Internal::PutAway),
+        }
+    }
+
+    fn next_undo(&self, reason: CloseReason) -> Move {
+        if !self.this.label_may_be_bought() {
+            return Move::Internal(Internal::Close(reason));
+        }
+        Move::External(Next::Act(Action::VoidLabel {
+            key: self.key(ReturnStep::BuyLabel, Direction::Compensate),
+            forward_key: self.key(ReturnStep::BuyLabel, Direction::Forward),
+            label_id: self.this.label.as_ref().map(|label| label.label_id.clone()),
+        }))
+    }
+}
+
+impl ReturnEvent {
+    pub(crate) fn notice(&self) -> Option<Notice<'_>> {
+        Some(match self {
+            ReturnEvent::ReturnStepRetrying(event) => Notice::Retrying { step: event.step.name(), cause: &event.cause },
+            ReturnEvent::ReturnPaused(event) => Notice::Paused { step: event.step.name(), cause: &event.cause },
+            ReturnEvent::ReturnCompleted(_) | ReturnEvent::ReturnClosed(_) => Notice::Ended,
+            _ => return None,
+        })
+    }
+}
+
+impl Saga for ReturnSaga<'_> {
+    fn definition(&self) -> &'static Definition {
+        &DEFINITION
+    }
+
+    fn next(&self) -> Next {
+        match self.next_move() {
+            Move::Internal(_) => Next::Advance,
+            Move::External(next) => next,
+        }
+    }
+
+    fn react(&self, answered: Option<&Action>, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit> {
+        self.answered(answered, reply, context)
+    }
+
+    fn at(&self) -> (&'static str, Direction, u32) {
+        let (step, direction) = (self.this.step(), self.this.saga.direction());
+        (step.name(), direction, self.this.saga.attempt(step, direction))
+    }
+
+    fn state(&self) -> SagaState {
+        self.this.saga_state()
+    }
+
+    fn waiting_on(&self) -> Option<WaitingOn> {
+        match self.next() {
+            Next::Ended | Next::Advance => None,
+            Next::Wait(on) => Some(on),
+            Next::Act(action) => Some(action.waiting_on()),
+        }
+    }
+
+    fn retrying(&self) -> Option<(&str, DateTime<Utc>)> {
+        self.this.saga.retrying.as_ref().map(|retrying| (retrying.cause.as_str(), retrying.since))
+    }
+
+    fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)> {
+        match action {
+            Action::BuyReturnLabel { .. } => {
+                vec![(WaitingOn::Shipping, self.key(ReturnStep::BuyLabel, Direction::Compensate))]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn operate(&self, command: Command, notes: Notes, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
+        self.operated(command, notes, now)
+    }
+
+    fn supported(&self) -> Vec<Verb> {
+        self.verbs()
+    }
+}
