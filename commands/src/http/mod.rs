@@ -16,6 +16,7 @@ mod people;
 mod prefer;
 mod problem;
 mod receipts;
+mod returns;
 mod sagas;
 mod schema;
 mod standing;
@@ -36,10 +37,7 @@ use chrono::{DateTime, Utc};
 use domain::OrderId;
 use eventstore::{ApiKeys, EventStore, Position, Shops, Vault};
 use limit::{Bounds, Limit};
-use operations::{
-    ADJUST_STOCK, CANCEL_ORDER, COMPENSATE_SAGA, ERASE_CUSTOMER, MARK_DONE_SAGA, PACK, PAUSE_SAGA, PICK, PLACE_ORDER,
-    READ_ERASURE, READ_ORDER, RECEIVE_STOCK, RESUME_SAGA, RETRY_SAGA, SET_LOCATION, SHIP, SKIP_SAGA,
-};
+use operations as op;
 use problem::{Code, Problem};
 use serde::Serialize;
 use std::{borrow::Cow, fmt::Debug, ops::Deref, sync::Arc};
@@ -105,23 +103,29 @@ impl Deref for App {
 pub fn router(state: AppState) -> Router {
     let app = Arc::new(App { state, in_flight: Arc::default() });
     Router::new()
-        .route(PLACE_ORDER.path, post(orders::place).get(orders::find))
-        .route(READ_ORDER.path, get(orders::read))
-        .route(CANCEL_ORDER.path, post(cancel::cancel))
-        .route(SET_LOCATION.path, put(locations::set))
-        .route(RECEIVE_STOCK.path, post(receipts::receive))
-        .route(ADJUST_STOCK.path, post(adjustments::adjust))
-        .route(PICK.path, post(fulfillments::pick))
-        .route(PACK.path, post(fulfillments::pack))
-        .route(SHIP.path, post(fulfillments::ship))
-        .route(RETRY_SAGA.path, post(sagas::retry))
-        .route(SKIP_SAGA.path, post(sagas::skip))
-        .route(MARK_DONE_SAGA.path, post(sagas::mark_done))
-        .route(COMPENSATE_SAGA.path, post(sagas::compensate))
-        .route(PAUSE_SAGA.path, post(sagas::pause))
-        .route(RESUME_SAGA.path, post(sagas::resume))
-        .route(ERASE_CUSTOMER.path, post(people::erase))
-        .route(READ_ERASURE.path, get(people::read))
+        .route(op::PLACE_ORDER.path, post(orders::place).get(orders::find))
+        .route(op::READ_ORDER.path, get(orders::read))
+        .route(op::CANCEL_ORDER.path, post(cancel::cancel))
+        .route(op::SET_LOCATION.path, put(locations::set))
+        .route(op::RECEIVE_STOCK.path, post(receipts::receive))
+        .route(op::ADJUST_STOCK.path, post(adjustments::adjust))
+        .route(op::PICK.path, post(fulfillments::pick))
+        .route(op::PACK.path, post(fulfillments::pack))
+        .route(op::SHIP.path, post(fulfillments::ship))
+        .route(op::RETRY_SAGA.path, post(sagas::retry))
+        .route(op::SKIP_SAGA.path, post(sagas::skip))
+        .route(op::MARK_DONE_SAGA.path, post(sagas::mark_done))
+        .route(op::COMPENSATE_SAGA.path, post(sagas::compensate))
+        .route(op::PAUSE_SAGA.path, post(sagas::pause))
+        .route(op::RESUME_SAGA.path, post(sagas::resume))
+        .route(op::REQUEST_RETURN.path, post(returns::ask))
+        .route(op::APPROVE_RETURN.path, post(returns::approve))
+        .route(op::REJECT_RETURN.path, post(returns::reject))
+        .route(op::CANCEL_RETURN.path, post(returns::cancel))
+        .route(op::RECEIVE_RETURN.path, post(returns::receive))
+        .route(op::INSPECT_RETURN.path, post(returns::inspect))
+        .route(op::ERASE_CUSTOMER.path, post(people::erase))
+        .route(op::READ_ERASURE.path, get(people::read))
         .route("/openapi.json", get(openapi::serve))
         .fallback(no_such_path)
         .method_not_allowed_fallback(not_this_method)

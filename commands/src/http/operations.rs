@@ -46,6 +46,12 @@ operations! {
     PICK = POST "/v1/fulfillments/{id}/pick" "pick" WAREHOUSE, [NotFound, NotAllowed];
     PACK = POST "/v1/fulfillments/{id}/pack" "pack" WAREHOUSE, [NotFound, NotAllowed];
     SHIP = POST "/v1/fulfillments/{id}/ship" "ship" WAREHOUSE, [NotFound, NotAllowed];
+    REQUEST_RETURN = POST "/v1/orders/{id}/returns" "returns" READERS, [NotFound, NotAllowed];
+    APPROVE_RETURN = POST "/v1/returns/{id}/approve" "approve-return" READERS, [NotFound, NotAllowed];
+    REJECT_RETURN = POST "/v1/returns/{id}/reject" "reject-return" READERS, [NotFound, NotAllowed];
+    CANCEL_RETURN = POST "/v1/returns/{id}/cancel" "cancel-return" READERS, [NotFound, NotAllowed];
+    RECEIVE_RETURN = POST "/v1/returns/{id}/receive" "receive-return" WAREHOUSE, [NotFound, NotAllowed];
+    INSPECT_RETURN = POST "/v1/returns/{id}/inspect" "inspect-return" WAREHOUSE, [NotFound, NotAllowed];
     ERASE_CUSTOMER = POST "/v1/shops/{shop}/customers/{ref}/erase" "erase" &[Role::Operator], [NotFound];
     READ_ERASURE = GET "/v1/shops/{shop}/customers/{ref}/erasure" "erasure" &[Role::Support, Role::Operator], [NotFound];
     RETRY_SAGA = POST "/v1/sagas/{id}/retry" "retry" &[Role::Operator], [NotFound, NotAllowed];
@@ -64,7 +70,9 @@ impl Operation {
     /// for someone else.
     pub(crate) fn key_lifetime(&self) -> Lifetime {
         match self.name {
-            "orders" | "pick" | "pack" | "ship" | "erase" | "skip" | "mark-done" | "compensate" => Lifetime::Forever,
+            "orders" | "pick" | "pack" | "ship" | "erase" | "skip" | "mark-done" | "compensate" | "returns" => {
+                Lifetime::Forever
+            }
             _ => Lifetime::Day,
         }
     }

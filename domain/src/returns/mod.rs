@@ -87,7 +87,7 @@ mod tests;
 pub use event::*;
 pub use machine::ReturnSaga;
 pub use refund::RefundedLine;
-pub use request::{Command, Rejection};
+pub use request::{Command, LineFault, Rejection};
 pub use state::{Return, Stage};
 pub use step::ReturnStep;
 

@@ -49,22 +49,30 @@ pub enum Rejection {
     TooManyReturns,
     #[error("nothing is left that could come back")]
     NothingLeft,
-    #[error("there is no line {0}")]
-    UnknownLine(LineId),
-    #[error("line {0} is named twice")]
-    LineNamedTwice(LineId),
-    #[error("line {0} needs a quantity of 1 or more")]
-    NoQuantity(LineId),
-    #[error("of line {line_id} {left} can come back, not {wanted}")]
-    TooMany { line_id: LineId, wanted: i64, left: i64 },
-    #[error("of line {line_id} {came} came back, and {found} were found")]
-    NotAllFound { line_id: LineId, came: i64, found: i64 },
+    /// Every line that is wrong, by its place in what was sent.
+    #[error("{} lines are wrong", .0.len())]
+    Lines(Vec<(usize, LineFault)>),
     #[error("the return is at {0}")]
     OutOfPlace(&'static str),
     #[error("an operator has paused the return")]
     OnHold,
     #[error("more would be given back than was taken")]
     MoreThanCaptured,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LineFault {
+    #[error("there is no line {0}")]
+    Unknown(LineId),
+    #[error("line {0} is named twice")]
+    Twice(LineId),
+    #[error("line {0} needs a quantity of 1 or more")]
+    NoQuantity(LineId),
+    #[error("of line {line_id} {left} can come back, not {wanted}")]
+    TooMany { line_id: LineId, wanted: i64, left: i64 },
+    #[error("of line {line_id} {came} came back, and {found} were found")]
+    NotAllFound { line_id: LineId, came: i64, found: i64 },
 }
 
 impl Fulfillment {
@@ -171,40 +179,40 @@ fn one<E: Into<Event>>(
 
 fn check(lines: &[ReturnLine], left: impl Fn(&LineId) -> Option<i64>) -> Result<(), Rejection> {
     let mut seen = HashSet::new();
-    for ReturnLine { line_id, quantity } in lines {
-        let left = left(line_id).ok_or_else(|| Rejection::UnknownLine(line_id.clone()))?;
-        match *quantity {
-            _ if !seen.insert(line_id) => return Err(Rejection::LineNamedTwice(line_id.clone())),
-            ..=0 => return Err(Rejection::NoQuantity(line_id.clone())),
-            wanted if wanted > left => return Err(Rejection::TooMany { line_id: line_id.clone(), wanted, left }),
-            _ => {}
-        }
-    }
-    Ok(())
+    let fault = |ReturnLine { line_id, quantity }: &ReturnLine| match (left(line_id), *quantity) {
+        (None, _) => Some(LineFault::Unknown(line_id.clone())),
+        _ if !seen.insert(line_id.clone()) => Some(LineFault::Twice(line_id.clone())),
+        (_, ..=0) => Some(LineFault::NoQuantity(line_id.clone())),
+        (Some(left), wanted) if wanted > left => Some(LineFault::TooMany { line_id: line_id.clone(), wanted, left }),
+        _ => None,
+    };
+    gathered(lines.iter().map(fault))
 }
 
 /// Every piece that came was found to be something, and nothing else was.
 fn all_found(received: &[ReturnLine], lines: &[InspectedLine]) -> Result<(), Rejection> {
     let mut seen = HashSet::new();
-    for InspectedLine { line_id, restock, write_off, refuse } in lines {
-        let came = pieces(received, line_id);
+    let mut fault = |InspectedLine { line_id, restock, write_off, refuse }: &InspectedLine| {
+        let (came, found) = (pieces(received, line_id), restock + write_off + refuse);
         match () {
-            () if came == 0 => return Err(Rejection::UnknownLine(line_id.clone())),
-            () if !seen.insert(line_id) => return Err(Rejection::LineNamedTwice(line_id.clone())),
-            () if *restock < 0 || *write_off < 0 || *refuse < 0 => return Err(Rejection::NoQuantity(line_id.clone())),
-            () if restock + write_off + refuse != came => {
-                let found = restock + write_off + refuse;
-                return Err(Rejection::NotAllFound { line_id: line_id.clone(), came, found });
-            }
-            () => {}
+            () if came == 0 => Some(LineFault::Unknown(line_id.clone())),
+            () if !seen.insert(line_id.clone()) => Some(LineFault::Twice(line_id.clone())),
+            () if *restock < 0 || *write_off < 0 || *refuse < 0 => Some(LineFault::NoQuantity(line_id.clone())),
+            () if found != came => Some(LineFault::NotAllFound { line_id: line_id.clone(), came, found }),
+            () => None,
         }
-    }
-    match received.iter().find(|line| !seen.contains(&line.line_id)) {
-        Some(ReturnLine { line_id, quantity }) => {
-            Err(Rejection::NotAllFound { line_id: line_id.clone(), came: *quantity, found: 0 })
-        }
-        None => Ok(()),
-    }
+    };
+    let mut faults: Vec<_> = lines.iter().map(&mut fault).collect();
+    let missing = received.iter().filter(|line| !lines.iter().any(|found| found.line_id == line.line_id));
+    faults.extend(missing.map(|ReturnLine { line_id, quantity }| {
+        Some(LineFault::NotAllFound { line_id: line_id.clone(), came: *quantity, found: 0 })
+    }));
+    gathered(faults.into_iter())
+}
+
+fn gathered(faults: impl Iterator<Item = Option<LineFault>>) -> Result<(), Rejection> {
+    let faults: Vec<_> = faults.enumerate().filter_map(|(at, fault)| Some((at, fault?))).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Rejection::Lines(faults)) }
 }
 
 fn as_good_as_new(line: &ReturnLine) -> InspectedLine {

@@ -1,6 +1,7 @@
 //! What is answered.
 use super::{
-    ErasureStatus, FulfillmentStage, LocationCode, Mode, OrderStatus, Position, ProblemCode, SagaState, described,
+    ErasureStatus, FulfillmentStage, LocationCode, Mode, Money, OrderStatus, Position, ProblemCode, SagaState,
+    described,
 };
 use utoipa::ToSchema;
 
@@ -64,6 +65,24 @@ described! {
         /// Of a dry run, for people: `will void the authorization of 49.00 USD, release 2 SKUs and cancel the order`.
         would: Option<String>,
         /// Of a dry run, for programs, in order: for example `void_authorization`, `release_stock`, `cancel`.
+        effects: Option<Vec<String>>,
+    }
+
+    #[schema(example = json!({"return_id": "ret_019a3f0e6d1c7b50a2b1c3d4e5f60718_1", "order_id": "ord_019a3f0e6d1c7b50a2b1c3d4e5f60718",
+        "stage": "REQUESTED", "position": "131"}))]
+    ToSchema Return {
+        return_id: String,
+        order_id: String,
+        /// `REQUESTED`, `APPROVED`, `IN_TRANSIT`, `RECEIVED`, `INSPECTED`, `REFUNDED`, `COMPLETED`, `CLOSING` or `CLOSED`.
+        stage: String,
+        /// What is or will be given back, once that is known.
+        refund: Option<Money>,
+        position: Position,
+        /// `true` when it was only asked what would be done.
+        dry_run: Option<bool>,
+        /// Of a dry run, for people.
+        would: Option<String>,
+        /// Of a dry run, for programs, in order.
         effects: Option<Vec<String>>,
     }
 

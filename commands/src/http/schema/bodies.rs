@@ -158,6 +158,44 @@ described! {
         carrier: Option<String>,
     }
 
+    /// What is to come back; no lines: everything that has left and is not on its way back already.
+    #[schema(example = json!({"reason": "too small", "lines": [{"line_id": "1", "quantity": 1}]}))]
+    ToSchema RequestReturn {
+        #[schema(min_length = 1, max_length = 2000)]
+        reason: String,
+        #[schema(min_items = 1, max_items = 500)]
+        lines: Option<Vec<LineQuantity>>,
+    }
+
+    /// What came; no lines: all that was announced. What did not come now is not awaited any more.
+    #[schema(example = json!({"lines": [{"line_id": "1", "quantity": 1}]}))]
+    ToSchema ReceiveReturn {
+        #[schema(min_items = 1, max_items = 500)]
+        lines: Option<Vec<LineQuantity>>,
+    }
+
+    /// What was found of every line that came; no lines: all of it is as good as new.
+    #[schema(example = json!({"lines": [{"line_id": "1", "restock": 1, "write_off": 0, "refuse": 0}]}))]
+    ToSchema InspectReturn {
+        #[schema(min_items = 1, max_items = 500)]
+        lines: Option<Vec<InspectedLine>>,
+    }
+
+    /// The three sum to what came of the line.
+    ToSchema InspectedLine {
+        #[schema(min_length = 1, max_length = 255)]
+        line_id: String,
+        /// Refunded, and for sale again.
+        #[schema(minimum = 0, maximum = 1000000, default = 0)]
+        restock: Option<i64>,
+        /// Refunded, and lost.
+        #[schema(minimum = 0, maximum = 1000000, default = 0)]
+        write_off: Option<i64>,
+        /// Not taken back, and not refunded.
+        #[schema(minimum = 0, maximum = 1000000, default = 0)]
+        refuse: Option<i64>,
+    }
+
     #[schema(example = json!({"mode": "AUTO"}))]
     ToSchema SetLocation {
         mode: Mode,

@@ -3,13 +3,14 @@ mod answers;
 mod bodies;
 mod parameters;
 
-pub(crate) use answers::{Erasure, Fulfillment, Location, Order, Problem, Recorded, Saga};
+pub(crate) use answers::{Erasure, Fulfillment, Location, Order, Problem, Recorded, Return, Saga};
 pub(crate) use bodies::{
-    Adjustment, MarkDone, Packed, Picked, PlaceOrder, Reason, Receipt, SetLocation, Shipped, Skip,
+    Adjustment, InspectReturn, MarkDone, Packed, Picked, PlaceOrder, Reason, Receipt, ReceiveReturn, RequestReturn,
+    SetLocation, Shipped, Skip,
 };
 pub(crate) use parameters::{
-    CustomerPath, DryRunQuery, FindQuery, FulfillmentPath, LocationPath, OrderPath, Prefer, SagaPath, ShopQuery,
-    WaitQuery, WaybillSource,
+    CustomerPath, DryRunQuery, FindQuery, FulfillmentPath, LocationPath, OrderPath, Prefer, ReturnPath, SagaPath,
+    ShopQuery, WaitQuery, WaybillSource,
 };
 
 use super::problem::Code;

@@ -22,6 +22,12 @@ described! {
     }
 
     #[into_params(parameter_in = Path)]
+    IntoParams ReturnPath {
+        /// `ret_`, the 32 hexadecimal digits of its order, `_` and its number within the order.
+        id: String,
+    }
+
+    #[into_params(parameter_in = Path)]
     IntoParams LocationPath {
         /// `main`.
         code: String,

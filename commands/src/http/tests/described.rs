@@ -85,7 +85,7 @@ fn null_is_described_only_where_it_is_sent_or_taken() {
 #[test]
 fn a_body_s_schema_names_the_fields_that_are_read_and_no_others() {
     let document = document();
-    let tables: [(&str, &[&str]); 20] = [
+    let tables: [(&str, &[&str]); 24] = [
         ("PlaceOrder", order::ORDER_FIELDS),
         ("Customer", order::CUSTOMER_FIELDS),
         ("Address", order::ADDRESS_FIELDS),
@@ -97,6 +97,10 @@ fn a_body_s_schema_names_the_fields_that_are_read_and_no_others() {
         ("Reason", super::super::validate::REASON_FIELDS),
         ("Skip", super::super::validate::saga::SKIP_FIELDS),
         ("MarkDone", super::super::validate::saga::MARK_DONE_FIELDS),
+        ("RequestReturn", super::super::validate::returned::REQUEST_FIELDS),
+        ("ReceiveReturn", super::super::validate::returned::RECEIVE_FIELDS),
+        ("InspectReturn", super::super::validate::returned::RECEIVE_FIELDS),
+        ("InspectedLine", super::super::validate::returned::INSPECTED_FIELDS),
         ("SetLocation", stock::LOCATION_FIELDS),
         ("Receipt", stock::RECEIPT_FIELDS),
         ("ReceiptLine", stock::RECEIPT_LINE_FIELDS),

@@ -6,6 +6,7 @@ mod newer;
 mod orders;
 mod people;
 mod repeats;
+mod returns;
 mod sagas;
 mod waits;
 mod warehouse;

@@ -16,6 +16,29 @@ use domain::{
 };
 use serde_json::{Value, json};
 
+/// Goods set aside, money held, and all released.
+pub(super) fn held(order: OrderId, mode: LocationMode) -> [Event; 3] {
+    let line = |line_id: &str, sku: &str| Reservation {
+        line_id: line_id.into(),
+        sku: sku.into(),
+        location: "main".into(),
+        lot: None,
+        quantity: 0,
+    };
+    let authorized = PaymentAuthorized {
+        key: "k".into(),
+        authorization_id: "pay_1".into(),
+        amount: Amount(1_000_000),
+        currency: Currency { code: "USD".into(), digits: 2 },
+        expires_at: chrono::Utc::now(),
+    };
+    [
+        StockReserved { lines: vec![line("1", "apple"), line("2", "pear")] }.into(),
+        authorized.into(),
+        released(order, mode),
+    ]
+}
+
 struct Work {
     app: TestApp,
     order: OrderId,
@@ -27,26 +50,7 @@ impl Work {
         let app = TestApp::new().await;
         let placed = app.place("r-1").await;
         let order = id_of(&placed.body);
-        let line = |line_id: &str, sku: &str| Reservation {
-            line_id: line_id.into(),
-            sku: sku.into(),
-            location: "main".into(),
-            lot: None,
-            quantity: 0,
-        };
-        let authorized = PaymentAuthorized {
-            key: "k".into(),
-            authorization_id: "pay_1".into(),
-            amount: Amount(1_000_000),
-            currency: Currency { code: "USD".into(), digits: 2 },
-            expires_at: chrono::Utc::now(),
-        };
-        let events: [Event; 3] = [
-            StockReserved { lines: vec![line("1", "apple"), line("2", "pear")] }.into(),
-            authorized.into(),
-            released(order, LocationMode::Manual),
-        ];
-        app.happened(&placed.body["order_id"], &events).await;
+        app.happened(&placed.body["order_id"], &held(order, LocationMode::Manual)).await;
         Work { app, order }
     }
 

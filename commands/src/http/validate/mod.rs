@@ -10,6 +10,7 @@ pub(crate) mod order;
 mod order_tests;
 pub(crate) mod query;
 pub(crate) mod reader;
+pub(crate) mod returned;
 pub(crate) mod saga;
 pub(crate) mod stock;
 pub(crate) mod time;

@@ -1,7 +1,7 @@
 //! A return's rules, one sentence each.
 mod storm;
 
-use super::{Command, InspectedLine, MAX_RETURNS, Rejection, ReturnLine, ReturnStep, Stage};
+use super::{Command, InspectedLine, LineFault, MAX_RETURNS, Rejection, ReturnLine, ReturnStep, Stage};
 use crate::{
     Amount, Event, LineId,
     fulfillment::Fulfillment,
@@ -218,13 +218,17 @@ fn no_more_comes_back_than_has_left() {
     let ask = |story: &mut Story, lines: &[(&str, i64)]| {
         story.ask(Command::Request { lines: Some(pieces(lines)), note_id: None })
     };
-    let too_many = |wanted, left| Err(Rejection::TooMany { line_id: "1".into(), wanted, left });
+    let lines = |faults: Vec<(usize, LineFault)>| Err(Rejection::Lines(faults));
+    let too_many = |wanted, left| lines(vec![(0, LineFault::TooMany { line_id: "1".into(), wanted, left })]);
     assert_eq!(ask(&mut story, &[("1", 5)]), too_many(5, 4));
     assert_eq!(ask(&mut story, &[("1", 3)]), Ok(vec!["ReturnRequested"]));
     assert_eq!(ask(&mut story, &[("1", 2)]), too_many(2, 1));
-    assert_eq!(ask(&mut story, &[("9", 1)]), Err(Rejection::UnknownLine("9".into())));
-    assert_eq!(ask(&mut story, &[("2", 1), ("2", 1)]), Err(Rejection::LineNamedTwice("2".into())));
-    assert_eq!(ask(&mut story, &[("2", 0)]), Err(Rejection::NoQuantity("2".into())));
+    let all = vec![
+        (0, LineFault::Unknown("9".into())),
+        (2, LineFault::Twice("2".into())),
+        (3, LineFault::NoQuantity("1".into())),
+    ];
+    assert_eq!(ask(&mut story, &[("9", 1), ("2", 1), ("2", 1), ("1", 0)]), lines(all), "every fault at once");
     assert_eq!(story.ask(Command::Request { lines: None, note_id: None }), Ok(vec!["ReturnRequested"]));
     let all = Command::Request { lines: None, note_id: None };
     assert_eq!(story.ask(all), Err(Rejection::NothingLeft));
@@ -249,10 +253,14 @@ fn every_piece_that_came_is_found_to_be_something() {
     let mut story = Story::sent(&[("1", 2), ("2", 1)]);
     story.ask(Command::Receive { number: 1, lines: None }).unwrap();
     let mut inspect = |lines: Vec<InspectedLine>| story.ask(Command::Inspect { number: 1, lines: Some(lines) });
-    let missing = |line: &str, came, found| Rejection::NotAllFound { line_id: line.into(), came, found };
-    assert_eq!(inspect(vec![found("1", 1, 0, 0), found("2", 1, 0, 0)]), Err(missing("1", 2, 1)));
-    assert_eq!(inspect(vec![found("1", 2, 0, 0)]), Err(missing("2", 1, 0)));
-    assert_eq!(inspect(vec![found("1", 3, -1, 0)]), Err(Rejection::NoQuantity("1".into())));
+    let missing = |at, line: &str, came, found| {
+        let fault = LineFault::NotAllFound { line_id: line.into(), came, found };
+        Err(Rejection::Lines(vec![(at, fault)]))
+    };
+    assert_eq!(inspect(vec![found("1", 1, 0, 0), found("2", 1, 0, 0)]), missing(0, "1", 2, 1));
+    assert_eq!(inspect(vec![found("1", 2, 0, 0)]), missing(1, "2", 1, 0));
+    let negative = vec![(0, LineFault::NoQuantity("1".into()))];
+    assert_eq!(inspect(vec![found("1", 3, -1, 0), found("2", 1, 0, 0)]), Err(Rejection::Lines(negative)));
     assert_eq!(inspect(vec![found("1", 2, 0, 0), found("2", 0, 0, 1)]), Ok(vec!["ReturnInspected"]));
 }
 
