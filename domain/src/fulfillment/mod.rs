@@ -116,7 +116,8 @@ impl Fulfillment {
         format!("{}/{}/{}/1/{attempt}", order.saga(), step.name(), direction.name())
     }
 
-    pub(crate) fn direction(&self) -> Direction {
+    /// Which way it goes now.
+    pub fn direction(&self) -> Direction {
         if self.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward }
     }
 

@@ -80,6 +80,11 @@ impl Fulfillment {
         self.must_pay() && reserved && matches!(self.payment, Payment::None | Payment::Authorized(_))
     }
 
+    /// It began under a definition that this build does not know.
+    pub(super) fn lacks_definition(&self) -> bool {
+        self.saga.definition_version.is_some_and(|version| version != DEFINITION_VERSION)
+    }
+
     /// There is something to pay.
     pub fn must_pay(&self) -> bool {
         self.order.placed.as_ref().is_some_and(|placed| placed.total > Amount::ZERO)
@@ -92,7 +97,7 @@ impl Fulfillment {
         if self.saga.ended || self.has_ended() {
             return Move::External(Next::Ended);
         }
-        if self.saga.definition_version.is_some_and(|version| version != DEFINITION_VERSION) {
+        if self.lacks_definition() {
             return Move::External(Next::Wait(WaitingOn::Definition));
         }
         if self.saga.compensating.is_none() && self.is_interrupted() {

@@ -1,14 +1,20 @@
 //! One order's history, folded so far: the domain's state and what the rows need besides.
 //!
 //! Pure: fed the same events in the same order it is the same, wherever a batch was cut.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     Event, OrderId, StreamKind,
-    fulfillment::{Fulfillment, Step, WaitingOn},
+    fulfillment::{Direction, Fulfillment, Step, WaitingOn},
     order::OrderEvent,
 };
 use eventstore::{Position, RecordedEvent, Version};
+use std::time::Duration;
 use uuid::Uuid;
+
+/// A move that needs nobody is made by whoever drives the saga, in the next append.
+const OWN_MOVE: Duration = Duration::from_secs(10);
+/// A build that knows the definition: as long as an upgrade may take.
+const NEWER_BUILD: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone, Debug)]
 pub(crate) struct History {
@@ -27,8 +33,12 @@ pub(crate) struct History {
 /// Whom the saga waits for at which step, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    pub(crate) on: WaitingOn,
+    /// `None`: nobody outside; the next move is the saga's own.
+    pub(crate) on: Option<WaitingOn>,
     pub(crate) since: DateTime<Utc>,
+    /// `None`: it waits for a person, and counts as an incident from the first moment.
+    pub(crate) expected_by: Option<DateTime<Utc>>,
+    pub(crate) direction: Direction,
     step: Step,
 }
 
@@ -69,17 +79,37 @@ impl History {
         }
         self.position = recorded.position;
         self.updated_at = recorded.recorded_at;
-        self.waiting = self.fulfillment.waiting_on(self.order_id).map(|on| {
-            let step = self.fulfillment.step();
-            match self.waiting {
-                Some(waiting) if waiting.on == on && waiting.step == step => waiting,
-                _ => Waiting { on, step, since: recorded.recorded_at },
+        self.waiting = (!self.fulfillment.has_ended()).then(|| self.waits_since(recorded.recorded_at));
+    }
+
+    /// Since before, as long as it is for the same one, at the same step, on the same way.
+    fn waits_since(&self, now: DateTime<Utc>) -> Waiting {
+        let on = self.fulfillment.waiting_on(self.order_id);
+        let (step, direction) = (self.fulfillment.step(), self.fulfillment.direction());
+        match self.waiting {
+            Some(waiting) if (waiting.on, waiting.step, waiting.direction) == (on, step, direction) => waiting,
+            _ => {
+                let expected = expected(step, on).and_then(|expected| TimeDelta::from_std(expected).ok());
+                let expected_by = expected.and_then(|expected| now.checked_add_signed(expected));
+                Waiting { on, since: now, expected_by, direction, step }
             }
-        });
+        }
     }
 
     /// Nothing more will happen to it, as a rule; when something does, it is read again.
     pub(crate) fn has_ended(&self) -> bool {
         self.fulfillment.saga.ended
+    }
+}
+
+/// How long it takes when all is well.
+fn expected(step: Step, on: Option<WaitingOn>) -> Option<Duration> {
+    match on {
+        None => Some(OWN_MOVE),
+        Some(WaitingOn::Operator) => None,
+        Some(WaitingOn::Definition) => Some(NEWER_BUILD),
+        Some(WaitingOn::Inventory | WaitingOn::Payment | WaitingOn::Shipping | WaitingOn::Warehouse) => {
+            Some(step.expected())
+        }
     }
 }

@@ -167,6 +167,9 @@ impl Runner {
         let head = self.store.watch_head();
         info!(position = %builder.position(), parked = builder.held.parked.len(), "the read model goes on");
         self.applied.send_replace(builder.position());
+        if builder.is_raised {
+            builder.renew().await?;
+        }
         // What another runner committed since the last look.
         self.follower.look(&pool).await?;
         let mut untried: Vec<Uuid> = self.untried(&builder);
@@ -265,6 +268,6 @@ impl Runner {
 }
 
 /// A server that answers no more is not waited for; its connection is given up with the error.
-async fn in_time<T>(done: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
+pub(super) async fn in_time<T>(done: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
     tokio::time::timeout(WRITE_TIMEOUT, done).await.map_err(|_| ProjectionError::Silent(WRITE_TIMEOUT.as_secs()))?
 }
