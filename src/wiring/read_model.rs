@@ -2,17 +2,16 @@
 use super::core::Core;
 use commands::{OutcomeView, Outcomes};
 use eventstore::Position;
-use queries::projections::{Awaited, ChangedOrder, Handle, ProjectionObserver, Runner, Watch, survey_sagas};
+use queries::projections::{Awaited, ChangedOrder, Handle, ProjectionObserver, Runner, Watch};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Keeps it up and counts for the metrics what has not ended, or stands by as long as another process does.
+/// Keeps it up, or stands by as long as another process does.
 pub(super) fn run(core: &Core, outcomes: &Arc<Outcomes>, stop: &CancellationToken) -> (JoinHandle<()>, Handle) {
     let waiters = Arc::new(Waiters(outcomes.clone()));
     let (runner, handle) = Runner::new(core.store.clone(), &core.database, waiters.clone());
-    tokio::spawn(survey_sagas(core.pool.clone(), handle.state.clone(), stop.clone()));
     (tokio::spawn(runner.with_awaited(waiters).run(stop.clone())), handle)
 }
 

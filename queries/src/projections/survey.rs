@@ -1,6 +1,6 @@
 //! Counts what has not ended, from the rows, for the metrics: where it stands, since when, what is overdue, what needs a person.
 //!
-//! Done by whoever drives the projections; by one that stands by it is not, and its gauges say 0. One statement each 15 s, which reads an index of
+//! Done by whoever drives the projections beside the store; one that stands by tells of none. One statement each 15 s, which reads an index of
 //! what has not ended and nothing else. No order, shop or customer is in a label, and no label has values without end: causes are codes, but
 //! whose codes they are a participant decides.
 use super::RunnerState;
@@ -36,10 +36,16 @@ pub async fn survey_sagas(pool: PgPool, mut state: watch::Receiver<RunnerState>,
     let work = async {
         loop {
             let drives = *state.borrow_and_update() != RunnerState::Standby;
-            match if drives { look(&pool).await } else { Ok(Vec::new()) } {
-                Ok(found) => survey.tell(&found),
-                // The gauges stay as they are, and say since when.
-                Err(error) => warn!(%error, "the sagas under way can't be counted; trying again"),
+            match drives {
+                false => survey.tell(&[]),
+                true => match look(&pool).await {
+                    Ok(found) => {
+                        survey.tell(&found);
+                        gauge!("waybill_sagas_counted_timestamp_seconds").set(chrono::Utc::now().timestamp() as f64);
+                    }
+                    // The gauges stay as they are, and say since when.
+                    Err(error) => warn!(%error, "the sagas under way can't be counted; trying again"),
+                },
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
@@ -88,7 +94,6 @@ impl Survey {
             }
             .set(value);
         }
-        gauge!("waybill_sagas_counted_timestamp_seconds").set(chrono::Utc::now().timestamp() as f64);
     }
 
     /// Of every series that there ever was, what it is now.
