@@ -1,6 +1,6 @@
 //! Rows of an earlier version, made anew by whoever takes over: what the versions since then make otherwise, and no more. It is done before
 //! anything else, and again after the next takeover unless a batch of ours has moved the checkpoint since, which then is of this version;
-//! the release before leaves it alone from then on.
+//! the release before leaves it alone from then on, and one that has this module follows it for those who wait there.
 //!
 //! - 2: rows of sagas that have not ended, since when they wait and until when that is as expected.
 use super::{

@@ -130,10 +130,21 @@ impl Runner {
                 backoff = BACKOFF.0;
             }
             self.failed(&error);
+            let is_newer = matches!(error, ProjectionError::OtherVersion { found, ours } if found > ours);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF.1),
+                () = self.follow_a_newer_one(), if is_newer => {}
+                () = tokio::time::sleep(backoff), if !is_newer => backoff = (backoff * 2).min(BACKOFF.1),
             }
+        }
+    }
+
+    /// The rows are a newer release's, and this one writes them no more; whoever waits here is told of what that one commits. Ends when nobody
+    /// seems to drive them.
+    async fn follow_a_newer_one(&mut self) {
+        let pool = live_pool(&self.database);
+        if stand_by(self.store.as_ref(), &self.database, &pool, &mut self.follower).await.is_err() {
+            tokio::time::sleep(BACKOFF.1).await;
         }
     }
 

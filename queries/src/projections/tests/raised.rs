@@ -72,7 +72,7 @@ async fn what_is_parked_stays_as_before_the_event_that_parked_it_when_rows_are_m
 }
 
 #[tokio::test]
-async fn rows_of_a_later_version_are_left_alone() {
+async fn rows_of_a_later_version_are_left_alone_and_followed() {
     let given = Given::new().await;
     given.place("dev", placed("r-1", &[("a", 1)])).await;
     let before = given.project().await;
@@ -81,8 +81,13 @@ async fn rows_of_a_later_version_are_left_alone() {
     let mut running = given.run();
     let failing = running.handle.state.wait_for(|state| matches!(state, RunnerState::Failing { .. }));
     tokio::time::timeout(Duration::from_secs(20), failing).await.expect("in time").expect("it runs");
-    running.stop().await;
     let position: i64 =
         sqlx::query_scalar("SELECT position FROM read.projections").fetch_one(&given.pool).await.unwrap();
     assert_eq!((version(&given).await, position), (VERSION + 1, before.0));
+    // The newer one goes on.
+    let head = given.head().await;
+    sqlx::query("UPDATE read.projections SET position = $1").bind(head.0).execute(&given.pool).await.unwrap();
+    running.reaches(head).await;
+    assert!(matches!(*running.handle.state.borrow(), RunnerState::Failing { .. }), "it says that it is the older one");
+    running.stop().await;
 }
