@@ -8,6 +8,7 @@ use reqwest::{
     header::{self, HeaderMap},
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// How long a lost connection, or a server that says 503, is tried again.
@@ -95,6 +96,29 @@ impl Client {
         answer.with_context(|| format!("{} does not answer: is `waybill up` running?", self.base))
     }
 
+    /// What stands at `pointer` of the data that a query is answered with.
+    pub async fn graphql<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        variables: Value,
+        pointer: &str,
+    ) -> Result<Reflected<T>> {
+        let body = json!({"query": query, "variables": variables});
+        let response = self.send_once(self.request(Method::POST, "/graphql").json(&body)).await?;
+        let status = response.status;
+        let position = response.position().unwrap_or_default();
+        let answer: Value = response.json()?;
+        if let Some(error) = answer["errors"].get(0) {
+            bail!("{}", error["message"].as_str().unwrap_or("the query failed"));
+        }
+        if !status.is_success() {
+            bail!("{} answers {status}: {}", self.base, answer["detail"].as_str().unwrap_or_default());
+        }
+        let data = answer["data"].pointer(pointer).cloned().unwrap_or(Value::Null);
+        let data = serde_json::from_value(data).context("the answer has another shape than this build expects")?;
+        Ok(Reflected { data, position })
+    }
+
     /// Fails at once, in one line, when there is no server or the key is not good for `path`.
     pub async fn check(&self, path: &str) -> Result<()> {
         let answer = self.send_once(self.request(Method::GET, path)).await?;
@@ -105,6 +129,13 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// An answer of GraphQL, and the position that it reflects.
+#[derive(Debug)]
+pub struct Reflected<T> {
+    pub data: T,
+    pub position: Position,
 }
 
 /// An answer, read to its end.

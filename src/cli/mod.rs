@@ -19,11 +19,13 @@ pub mod parked;
 pub mod recover;
 pub mod restore;
 pub mod rotate;
+pub mod sagas;
 pub mod simulate;
 pub mod slots;
 pub mod trace;
 pub mod up;
 pub mod verify;
+mod words;
 
 use crate::config::{Options, Settings};
 use clap::{Parser, Subcommand};
@@ -68,6 +70,9 @@ enum Command {
     Restore(restore::Restore),
     Recover(recover::Recover),
     Parked(parked::ParkedCommand),
+    /// The processes that carry orders out: which wait, for whom, and which need a person
+    #[command(subcommand)]
+    Sagas(sagas::Sagas),
     /// Measures, on this machine, what is claimed of Waybill
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -111,6 +116,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Backup(backup) => backup::run(&settings, &backup).await,
         Command::Restore(restore) => restore::run(&settings, &restore).await,
         Command::Parked(command) => parked::run(&settings, &command).await,
+        Command::Sagas(command) => sagas::run(&settings, &command).await,
         Command::Recover(recover) => recover::run(&settings, &recover).await,
         Command::Bench(bench) => bench::run(&settings, &bench).await,
     }

@@ -1,12 +1,16 @@
 //! `waybill trace ORDER`: an order's whole history in plain words, for whoever has to answer the telephone.
-use super::{CANNOT_RUN, FAULTS, client::Client, fail};
+use super::{
+    CANNOT_RUN, FAULTS,
+    client::{Client, Reflected},
+    fail,
+    words::{plural, time, words},
+};
 use crate::config::Settings;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use eventstore::{AsOf, Position};
-use reqwest::Method;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -28,7 +32,7 @@ const QUERY: &str = "query($id: ID, $ref: String, $shop: ID, $asOf: AsOf) {
     id ref shop status statusReason parked { position cause since } placedAt receivedAt customerRef currency total
     lines { sku quantity } payment { authorized captured refunded }
     fulfillments { id location stage carrier trackingNumber }
-    saga { id state step waitingOn waitingSince remainingSteps } } }";
+    saga { id state step waitingOn waitingSince overdue remainingSteps } } }";
 const TIMELINE: &str =
     "query($id: ID!, $after: String, $asOf: AsOf) { order(id: $id, asOf: $asOf) { timeline(first: 200, after: $after) {
     nodes { position at summary actor } pageInfo { hasNextPage endCursor } } } }";
@@ -93,6 +97,7 @@ struct Saga {
     step: String,
     waiting_on: Option<String>,
     waiting_since: Option<DateTime<Utc>>,
+    overdue: bool,
     remaining_steps: Vec<String>,
 }
 
@@ -145,8 +150,8 @@ async fn tell(client: &Client, trace: &Trace) -> Result<Option<String>> {
         "shop": trace.shop,
         "asOf": trace.as_of.map(input),
     });
-    let answer = query::<Option<Order>>(client, QUERY, variables, "/order").await?;
-    let Answer { data: Some(order), position } = answer else { return Ok(None) };
+    let answer = client.graphql::<Option<Order>>(QUERY, variables, "/order").await?;
+    let Reflected { data: Some(order), position } = answer else { return Ok(None) };
     // Every page of then: while they are read the present moves on.
     let then = trace.as_of.map(|_| position);
     let as_of = then.map(|position| input(AsOf::Position(position)));
@@ -154,7 +159,7 @@ async fn tell(client: &Client, trace: &Trace) -> Result<Option<String>> {
     let mut after = None;
     loop {
         let variables = json!({"id": order.id, "after": after, "asOf": as_of});
-        let page: Page = query(client, TIMELINE, variables, "/order/timeline").await?.data;
+        let page: Page = client.graphql(TIMELINE, variables, "/order/timeline").await?.data;
         entries.extend(page.nodes);
         match page.page_info {
             PageInfo { has_next_page: true, end_cursor: Some(cursor) } => after = Some(cursor),
@@ -169,35 +174,6 @@ fn input(as_of: AsOf) -> Value {
         AsOf::Position(position) => json!({"position": position.to_string()}),
         AsOf::Time(time) => json!({"time": time.to_rfc3339()}),
     }
-}
-
-struct Answer<T> {
-    data: T,
-    /// What it reflects.
-    position: Position,
-}
-
-/// What stands at `pointer` of the answer's data.
-async fn query<T: DeserializeOwned>(
-    client: &Client,
-    query: &str,
-    variables: Value,
-    pointer: &str,
-) -> Result<Answer<T>> {
-    let body = json!({"query": query, "variables": variables});
-    let response = client.send_once(client.request(Method::POST, "/graphql").json(&body)).await?;
-    let status = response.status;
-    let position = response.position().unwrap_or_default();
-    let answer: Value = response.json()?;
-    if let Some(error) = answer["errors"].get(0) {
-        bail!("{}", error["message"].as_str().unwrap_or("the query failed"));
-    }
-    if !status.is_success() {
-        bail!("{} answers {status}: {}", client.base(), answer["detail"].as_str().unwrap_or_default());
-    }
-    let data = answer["data"].pointer(pointer).cloned().unwrap_or(Value::Null);
-    let data = serde_json::from_value(data).context("the answer has another shape than this build expects")?;
-    Ok(Answer { data, position })
 }
 
 /// `then`: the position that all of it is as of; else it is of now.
@@ -263,7 +239,8 @@ fn story(order: &Order, entries: &[Entry], then: Option<Position>) -> Result<Str
 }
 
 fn next(saga: &Saga) -> String {
-    let since = saga.waiting_since.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let late = if saga.overdue { ", longer than expected" } else { "" };
+    let since = saga.waiting_since.map(|since| format!(" since {}{late}", time(since))).unwrap_or_default();
     let rest: Vec<_> = saga.remaining_steps.iter().map(|step| words(step)).collect();
     let rest = match rest.as_slice() {
         [] => String::new(),
@@ -278,19 +255,6 @@ fn next(saga: &Saga) -> String {
             format!("It is being undone, now at “{step}”; it waits for {}{since}.{rest}", on.unwrap_or("nobody"))
         }
         (_, Some(on)) => format!("It is at “{step}” and waits for {on}{since}.{rest}"),
-        (_, None) => format!("It is at “{step}”.{rest}"),
+        (_, None) => format!("It is at “{step}”{since}.{rest}"),
     }
-}
-
-/// `out_of_stock` becomes `out of stock`.
-fn words(code: &str) -> String {
-    code.replace('_', " ")
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

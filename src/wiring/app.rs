@@ -15,7 +15,7 @@ use axum::Router;
 use commands::{AppState, Outcomes};
 use eventstore::{Log, Position, SlotOwner, Vault};
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle};
-use queries::graphql::GraphQl;
+use queries::{graphql::GraphQl, projections::survey_sagas};
 use sagas::{Deps, ErasureDeps, Runner, RunnerConfig, RunnerHandle, SystemClock};
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinHandle};
@@ -135,6 +135,10 @@ fn start_read_model(
         () if roles.has(Role::Api) => read_model::look(core, outcomes, stop),
         () => return None,
     };
+    if roles.has(Role::Projections) && roles.append() {
+        // Those of a replica's copy are the same ones: they would be counted twice.
+        tokio::spawn(survey_sagas(core.pool.clone(), handle.state.clone(), stop.clone()));
+    }
     reports::projections(health.clone(), &handle, stop.clone());
     Some((task, handle.applied))
 }

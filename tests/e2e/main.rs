@@ -15,6 +15,7 @@ mod processes;
 mod repeats;
 mod replica;
 mod restore;
+mod sagas;
 mod side_by_side;
 mod start;
 mod support;

@@ -76,8 +76,11 @@ impl Fulfillment {
         match () {
             () if self.is_completed() => SagaState::Completed,
             () if self.has_ended() => SagaState::Compensated,
-            () if self.saga.is_stopped() => SagaState::Paused,
             () if !self.is_of_this_build() => SagaState::Waiting,
+            () if self.saga.held => SagaState::Paused,
+            // Its next move, to begin undoing, needs nobody, whoever was waited for before.
+            () if self.is_interrupted() && self.saga.compensating.is_none() => SagaState::Running,
+            () if self.saga.paused.is_some() => SagaState::Paused,
             () if self.saga.compensating.is_some() => SagaState::Compensating,
             () if self.saga.retrying.is_some() || self.waits_for_staff() => SagaState::Waiting,
             () => SagaState::Running,

@@ -26,6 +26,11 @@ use chrono::{DateTime, Utc};
 use std::{fmt, ops::Deref, str::FromStr, time::Duration};
 use thiserror::Error;
 
+/// A move that needs nobody is made by whoever drives the saga, in the next append.
+const OWN_MOVE: Duration = Duration::from_secs(10);
+/// A build that knows the definition: as long as an upgrade may take.
+const NEWER_BUILD: Duration = Duration::from_secs(10 * 60);
+
 /// One saga of an order, as whoever drives it sees it.
 pub trait Saga: fmt::Debug {
     /// Its table.
@@ -60,9 +65,15 @@ pub trait Saga: fmt::Debug {
     }
 
     /// How long the current wait takes when all is well; one that waits longer is flagged. `None` when nothing can be expected: it has
-    /// ended, is paused, or needs another build.
+    /// ended, or a person has to look.
     fn expected(&self) -> Option<Duration> {
-        self.definition().wait(self.at().0, self.waiting_on()?).expected
+        match self.waiting_on() {
+            None if self.next() == Next::Ended => None,
+            None => Some(OWN_MOVE),
+            Some(WaitingOn::Operator) => None,
+            Some(WaitingOn::Definition) => Some(NEWER_BUILD),
+            Some(on) => self.definition().wait(self.at().0, on).expected,
+        }
     }
 
     /// What an operator asks for, as events; none when it is so already.

@@ -13,6 +13,7 @@ use crate::{
     sql::{list::Slice, parked::skipped_of, read::TimelineRecord},
 };
 use async_graphql::{Context, Error, ErrorExtensions, OneofObject, Result};
+use chrono::Utc;
 use eventstore::{AsOf as Moment, AsOfError, EventStore, Position as LogPosition, ReadError};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::error;
@@ -49,8 +50,16 @@ impl Archive {
     }
 }
 
-/// The position that is meant. Noted as what the answer reflects.
-pub(super) async fn position(ctx: &Context<'_>, as_of: AsOf) -> Result<LogPosition> {
+/// A moment as it was found in the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Then {
+    pub(super) position: LogPosition,
+    /// What the clock showed: of a position, when its event was recorded.
+    at: chrono::DateTime<Utc>,
+}
+
+/// The moment that is meant. Its position is noted as what the answer reflects.
+pub(super) async fn then(ctx: &Context<'_>, as_of: AsOf) -> Result<Then> {
     let archive = ctx.data::<Arc<Archive>>()?;
     let moment = match as_of {
         AsOf::Position(position) => Moment::Position(LogPosition(position.0)),
@@ -61,20 +70,31 @@ pub(super) async fn position(ctx: &Context<'_>, as_of: AsOf) -> Result<LogPositi
         AsOfError::Read(error) => unreadable(&error),
     })?;
     archive.note(position);
-    Ok(position)
+    let at = match as_of {
+        AsOf::Time(time) => time.0.min(Utc::now()),
+        AsOf::Position(_) => recorded_at(archive, position).await.map_err(|error| unreadable(&error))?,
+    };
+    Ok(Then { position, at })
+}
+
+async fn recorded_at(archive: &Archive, position: LogPosition) -> Result<chrono::DateTime<Utc>, ReadError> {
+    let before = LogPosition(position.0.saturating_sub(1));
+    let found = archive.store.read_log(before, 1).await?;
+    // Before the first event nothing waits.
+    Ok(found.first().filter(|event| event.position == position).map_or(chrono::DateTime::UNIX_EPOCH, |e| e.recorded_at))
 }
 
 /// The order of this id as it was, if it existed then and does for the viewer.
-pub(super) async fn by_id(ctx: &Context<'_>, id: Uuid, position: LogPosition) -> Result<Option<Order>> {
+pub(super) async fn by_id(ctx: &Context<'_>, id: Uuid, then: Then) -> Result<Option<Order>> {
     let archive = ctx.data::<Arc<Archive>>()?;
-    let mut events = archive.store.read_streams_as_of(id, position).await.map_err(|error| unreadable(&error))?;
+    let mut events = archive.store.read_streams_as_of(id, then.position).await.map_err(|error| unreadable(&error))?;
     let skipped = {
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
         skipped_of(&mut conn, id).await.map_err(|error| database(&error))?
     };
     // What a person has left out, the rows never showed.
     events.retain(|event| !skipped.contains(&(event.incarnation, event.position)));
-    match Past::of(id, events).map_err(|error| unfoldable(&error))? {
+    match Past::of(id, events, then.at).map_err(|error| unfoldable(&error))? {
         Some(past) if sees(ctx, &past.order.shop)? => Ok(Some(Order::of_past(Arc::new(past)))),
         _ => Ok(None),
     }

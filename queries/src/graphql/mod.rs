@@ -6,6 +6,7 @@ mod as_of;
 mod connection;
 mod error;
 mod fulfillment;
+mod incidents;
 mod loaders;
 mod node;
 mod order;
@@ -30,6 +31,7 @@ use async_graphql::{
 use connection::{Cost, cost};
 use eventstore::{EventStore, Position};
 use fulfillment::{FulfillmentConnection, FulfillmentWhere};
+use incidents::IncidentGroup;
 use loaders::Loaders;
 use node::Node;
 use order::Order;
@@ -181,5 +183,11 @@ impl Query {
         before: Option<String>,
     ) -> Result<SagaConnection> {
         saga::list(ctx, filter, connection::Arguments { first, after, last, before }).await
+    }
+
+    /// Sagas that need a person, by what they stopped at and why, the largest group first; at most 100 groups.
+    #[graphql(complexity = "incidents::cost(child_complexity)")]
+    async fn incidents(&self, ctx: &Context<'_>, shop: Option<ID>) -> Result<Vec<IncidentGroup>> {
+        incidents::groups(ctx, shop).await
     }
 }

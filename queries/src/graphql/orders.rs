@@ -1,6 +1,6 @@
 //! Finding orders: one by its id or ref, and lists of them.
 use super::{
-    as_of::{self, AsOf},
+    as_of::{self, AsOf, Then},
     connection::{Arguments, Page, Total, page},
     error::{bad_input, database, text},
     order::{Order, OrderStatus, by_id, status_name},
@@ -14,7 +14,6 @@ use crate::sql::{
 };
 use async_graphql::{Context, Enum, Error, ErrorExtensions, ID, InputObject, Name, Result, Value};
 use domain::OrderId;
-use eventstore::Position;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -91,7 +90,7 @@ pub(super) async fn one(
     as_of: Option<AsOf>,
 ) -> Result<Option<Order>> {
     let then = match as_of {
-        Some(as_of) => Some(as_of::position(ctx, as_of).await?),
+        Some(as_of) => Some(as_of::then(ctx, as_of).await?),
         None => None,
     };
     match (id, text("ref", order_ref)?) {
@@ -109,12 +108,7 @@ pub(super) async fn one(
     }
 }
 
-async fn by_ref(
-    ctx: &Context<'_>,
-    order_ref: &str,
-    shop: Option<String>,
-    then: Option<Position>,
-) -> Result<Option<Order>> {
+async fn by_ref(ctx: &Context<'_>, order_ref: &str, shop: Option<String>, then: Option<Then>) -> Result<Option<Order>> {
     let shops = shops(ctx, shop.as_deref())?;
     let Some(all_one) = shops.windows(2).all(|pair| pair[0] == pair[1]).then(|| shops.first()) else { return Ok(None) };
     let found = {
@@ -133,12 +127,7 @@ async fn by_ref(
 }
 
 /// The one of them that was placed by then.
-async fn of_these(
-    ctx: &Context<'_>,
-    order_ref: &str,
-    found: &[(Uuid, String)],
-    then: Position,
-) -> Result<Option<Order>> {
+async fn of_these(ctx: &Context<'_>, order_ref: &str, found: &[(Uuid, String)], then: Then) -> Result<Option<Order>> {
     let mut orders = Vec::new();
     let mut candidates = Vec::new();
     for (id, shop) in found {
@@ -150,7 +139,7 @@ async fn of_these(
     // Where not all of them were looked at, another may have been placed by then.
     let all = i64::try_from(found.len()).unwrap_or(i64::MAX) < MAX_CANDIDATES;
     match orders.len() {
-        0 if found.is_empty() => as_of::known_by(ctx, then).map(|()| None),
+        0 if found.is_empty() => as_of::known_by(ctx, then.position).map(|()| None),
         0 | 1 if all => Ok(orders.pop()),
         _ => Err(ambiguous(order_ref, if all { &candidates } else { found })),
     }

@@ -40,12 +40,31 @@ pub(super) enum SagaState {
     Compensated,
 }
 
+/// Which way a saga goes.
+#[derive(Clone, Copy, Debug, Enum, PartialEq, Eq)]
+pub(super) enum SagaDirection {
+    /// Its steps are being done.
+    Forward,
+    /// They are being undone.
+    Compensate,
+}
+
 /// Which sagas: all that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub(super) struct SagaWhere {
     state: Option<SagaState>,
     /// For example `authorize_payment`.
     step: Option<String>,
+    direction: Option<SagaDirection>,
+    /// For example `retries_exhausted`.
+    cause: Option<String>,
+    /// For example `payment`.
+    waiting_on: Option<String>,
+    /// It waits longer than expected. One that waits for an operator is not overdue: it is an incident.
+    overdue: Option<bool>,
+    /// Completed, or compensated.
+    ended: Option<bool>,
+    shop: Option<ID>,
     /// It has waited for the same one at the same step for longer than this.
     waiting_longer_than_seconds: Option<i32>,
 }
@@ -84,19 +103,35 @@ impl Saga {
         self.0.attempt
     }
 
+    /// Which way it goes; null once it has ended.
+    async fn direction(&self) -> Result<Option<SagaDirection>> {
+        self.0.direction.as_deref().map(direction).transpose()
+    }
+
     /// Why it tries again or is paused, for example `unavailable` or `capture_declined`.
     async fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// `inventory`, `payment`, `shipping`, `warehouse` or `operator`; null when it waits for no one.
+    /// `inventory`, `payment`, `shipping`, `warehouse`, `operator`, or `definition`: a build that knows its definition. Null when it waits for no
+    /// one: its next move is its own.
     async fn waiting_on(&self) -> Option<&str> {
         self.0.waiting_on.as_deref()
     }
 
-    /// Since when it waits for the same one at the same step.
+    /// Since when it waits for the same one at the same step; null once it has ended.
     async fn waiting_since(&self) -> Option<DateTime> {
         self.0.waiting_since.map(DateTime)
+    }
+
+    /// Until when that is as expected; null when it waits for an operator, and once it has ended.
+    async fn expected_by(&self) -> Option<DateTime> {
+        self.0.expected_by.map(DateTime)
+    }
+
+    /// It waits longer than expected.
+    async fn overdue(&self) -> bool {
+        self.0.overdue
     }
 
     /// The steps still to be taken, or while it compensates still to be undone, the current one first.
@@ -120,17 +155,47 @@ pub(super) async fn list(ctx: &Context<'_>, filter: Option<SagaWhere>, arguments
         return Err(bad_input("waitingLongerThanSeconds must not be below 0"));
     }
     let filter = SagaFilter {
-        shops: shops(ctx, None)?,
+        shops: shops(ctx, text("shop", filter.shop.map(|id| id.0))?.as_deref())?,
         state: filter.state.and_then(|state| STATES.iter().find(|(other, _)| *other == state)).map(|(_, name)| *name),
         step: text("step", filter.step)?,
+        direction: filter.direction.map(|way| direction_name(way).to_owned()),
+        cause: text("cause", filter.cause)?,
+        waiting_on: text("waitingOn", filter.waiting_on)?,
+        overdue: filter.overdue,
+        ended: filter.ended,
         waiting_longer_than_seconds: filter.waiting_longer_than_seconds,
     };
+    page_of(ctx, filter, &arguments, Total::Sagas).await
+}
+
+/// The sagas of a filter; `total` says how they are counted.
+pub(super) async fn page_of(
+    ctx: &Context<'_>,
+    filter: SagaFilter,
+    arguments: &Arguments,
+    total: impl FnOnce(SagaFilter) -> Total,
+) -> Result<SagaConnection> {
     let slice = arguments.slice(LIST)?;
     let rows = {
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
         list::sagas(&mut conn, &filter, &slice).await.map_err(|error| database(&error))?
     };
-    page(&slice, rows, Total::Sagas(filter), LIST, |row| row.saga_id, |row| Saga(Arc::new(row), None))
+    page(&slice, rows, total(filter), LIST, |row| row.saga_id, |row| Saga(Arc::new(row), None))
+}
+
+pub(super) fn direction(name: &str) -> Result<SagaDirection> {
+    match name {
+        "forward" => Ok(SagaDirection::Forward),
+        "compensate" => Ok(SagaDirection::Compensate),
+        other => Err(corrupt("sagas.direction", other)),
+    }
+}
+
+fn direction_name(direction: SagaDirection) -> &'static str {
+    match direction {
+        SagaDirection::Forward => "forward",
+        SagaDirection::Compensate => "compensate",
+    }
 }
 
 const STATES: [(SagaState, &str); 6] = [

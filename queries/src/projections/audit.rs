@@ -9,7 +9,7 @@ use super::{
     connection::settings,
     history::History,
     parked::{Held, Parked},
-    replay::{Difference, parked_difference},
+    replay::{Difference, of_this_version, parked_difference},
     write::write_rows,
 };
 use crate::sql::{audit as tables, checkpoint::live_position, parked};
@@ -80,6 +80,7 @@ impl OrderAudit {
         let wanted = usize::try_from(upto.0.saturating_sub(after.0)).unwrap_or(0).min(PAGE_EVENTS);
         let page = if wanted == 0 { Vec::new() } else { self.store.read_log(after, wanted).await? };
         let mut snapshot = tables::snapshot(&mut self.conn).await?;
+        of_this_version(&mut snapshot).await?;
         let position = live_position(&mut snapshot).await?;
         let held = parked::load(&mut snapshot).await?;
         let upto = page.last().map_or(after, |event| event.position).min(position.max(after));

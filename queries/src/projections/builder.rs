@@ -43,6 +43,8 @@ pub(super) struct Builder {
     epoch: i64,
     /// Its tables are those that everybody reads.
     is_live: bool,
+    /// Rows of an earlier version are there, and have to be made anew.
+    pub(super) is_raised: bool,
 }
 
 /// A batch, folded and not yet written.
@@ -65,8 +67,8 @@ impl Builder {
         // Only now: nobody else parks or releases any more.
         let held = sql::parked::load(&mut conn).await?;
         drop(conn);
-        let Checkpoint { incarnation, position, epoch, .. } = taken;
-        Ok(Builder { incarnation, position, epoch, held, is_live: true, ..builder })
+        let Checkpoint { incarnation, position, epoch, version } = taken;
+        Ok(Builder { incarnation, position, epoch, held, is_live: true, is_raised: version < VERSION, ..builder })
     }
 
     /// Fills tables of its own, and holds back and leaves out what the live ones do.
@@ -86,7 +88,7 @@ impl Builder {
         }
         let found = checkpoint::load(&mut conn).await?.ok_or(sqlx::Error::RowNotFound)?;
         drop(conn);
-        if found.version != VERSION {
+        if found.version > VERSION {
             return Err(ProjectionError::OtherVersion { found: found.version, ours: VERSION });
         }
         if let Some(ahead) = ahead_of(&found, &store.lives().await?, head.position) {
@@ -94,7 +96,15 @@ impl Builder {
         }
         let Checkpoint { incarnation, position, epoch, .. } = found;
         let (histories, held) = (LruCache::new(KEPT_HISTORIES), Held::default());
-        Ok(Builder { store, pool, histories, held, position, incarnation, epoch, is_live: false })
+        Ok(Builder { store, pool, histories, held, position, incarnation, epoch, is_live: false, is_raised: false })
+    }
+
+    /// Nobody else writes the rows while the transaction lasts.
+    pub(super) async fn hold(&self, conn: &mut PgConnection) -> Result<(), ProjectionError> {
+        match checkpoint::hold(conn, (self.position, self.epoch)).await? {
+            true => Ok(()),
+            false => Err(ProjectionError::Overtaken { from: self.position }),
+        }
     }
 
     pub(super) fn position(&self) -> Position {
@@ -202,7 +212,7 @@ impl Builder {
         incarnation: Incarnation,
     ) -> Result<(), ProjectionError> {
         let from = (self.position, self.epoch);
-        if checkpoint::advance(conn, from, to, incarnation, self.is_live).await? {
+        if checkpoint::advance(conn, from, to, (incarnation, VERSION), self.is_live).await? {
             return Ok(());
         }
         Err(ProjectionError::Overtaken { from: self.position })
@@ -311,7 +321,7 @@ pub(super) fn ahead_of(found: &Checkpoint, lives: &Lives, head: Position) -> Opt
     }
 }
 
-async fn read_history(
+pub(super) async fn read_history(
     store: &dyn EventStore,
     held: &Held,
     order: Uuid,

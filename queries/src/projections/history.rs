@@ -1,12 +1,12 @@
 //! One order's history, folded so far: the domain's state and what the rows need besides.
 //!
 //! Pure: fed the same events in the same order it is the same, wherever a batch was cut.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     Event, OrderId, StreamKind,
-    fulfillment::{Fulfillment, Step},
+    fulfillment::{Fulfillment, FulfillmentSaga},
     order::OrderEvent,
-    saga::WaitingOn,
+    saga::{Direction, Saga, WaitingOn},
 };
 use eventstore::{Position, RecordedEvent, Version};
 use uuid::Uuid;
@@ -28,9 +28,13 @@ pub(crate) struct History {
 /// Whom the saga waits for at which step, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    pub(crate) on: WaitingOn,
+    /// `None`: nobody outside; the next move is the saga's own.
+    pub(crate) on: Option<WaitingOn>,
     pub(crate) since: DateTime<Utc>,
-    step: Step,
+    /// `None`: it waits for a person, and counts as an incident from the first moment.
+    pub(crate) expected_by: Option<DateTime<Utc>>,
+    pub(crate) direction: Direction,
+    step: &'static str,
 }
 
 impl History {
@@ -70,13 +74,21 @@ impl History {
         }
         self.position = recorded.position;
         self.updated_at = recorded.recorded_at;
-        self.waiting = self.fulfillment.waiting_on(self.order_id).map(|on| {
-            let step = self.fulfillment.step();
-            match self.waiting {
-                Some(waiting) if waiting.on == on && waiting.step == step => waiting,
-                _ => Waiting { on, step, since: recorded.recorded_at },
+        self.waiting = (!self.fulfillment.has_ended()).then(|| self.waits_since(recorded.recorded_at));
+    }
+
+    /// Since before, as long as it is for the same one, at the same step, on the same way.
+    fn waits_since(&self, now: DateTime<Utc>) -> Waiting {
+        let saga = FulfillmentSaga { order: self.order_id, state: &self.fulfillment };
+        let (on, (step, direction, _)) = (saga.waiting_on(), saga.at());
+        match self.waiting {
+            Some(waiting) if (waiting.on, waiting.step, waiting.direction) == (on, step, direction) => waiting,
+            _ => {
+                let expected = saga.expected().and_then(|expected| TimeDelta::from_std(expected).ok());
+                let expected_by = expected.and_then(|expected| now.checked_add_signed(expected));
+                Waiting { on, since: now, expected_by, direction, step }
             }
-        });
+        }
     }
 
     /// Nothing more will happen to it, as a rule; when something does, it is read again.

@@ -22,6 +22,7 @@ mod history;
 pub(crate) mod orders;
 pub(crate) mod parked;
 pub(crate) mod past;
+mod raise;
 mod recover;
 mod replay;
 pub(crate) mod requests;
@@ -30,6 +31,7 @@ pub(crate) mod sagas;
 mod settle;
 mod standby;
 pub(crate) mod stock;
+mod survey;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
@@ -45,7 +47,9 @@ pub use recover::{read_model_ahead, reset_read_model};
 pub use replay::{Comparison, Difference, verify_projections};
 pub use requests::{Outcome, ParkedKey, ParkedKeys, Verb};
 pub use runner::{Handle, ProjectionObserver, Runner, RunnerState};
+pub use survey::survey_sagas;
 pub use watch::{Awaited, Watch};
 
-/// Raised when the same events make other rows: the read model is then built anew.
-pub const VERSION: i32 = 1;
+/// Raised when the same events make other rows. Whoever takes over rows of an earlier version makes anew what differs: see `raise`, which has
+/// to know it.
+pub const VERSION: i32 = 2;

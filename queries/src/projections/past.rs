@@ -10,7 +10,7 @@ use super::{
     timeline::TimelineRow,
 };
 use crate::sql::read::{FulfillmentRecord, OrderRecord, SagaRecord, TimelineRecord};
-use chrono::SubsecRound;
+use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::RecordedEvent;
 use sqlx::types::Json;
 use std::{collections::HashMap, sync::Arc};
@@ -29,16 +29,21 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// Of the events that the order had by then, in position order; `None` when it was not placed yet.
-    pub(crate) fn of(order: Uuid, recorded: Vec<RecordedEvent>) -> Result<Option<Past>, ProjectionError> {
+    /// Of the events that the order had by then, in position order; `None` when it was not placed yet. `at`: the moment of then, for what time
+    /// alone changes.
+    pub(crate) fn of(
+        order: Uuid,
+        recorded: Vec<RecordedEvent>,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Past>, ProjectionError> {
         let Some(position) = recorded.last().map(|event| event.position) else { return Ok(None) };
         let events: Vec<Decoded> = recorded.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
         let mut histories = HashMap::from([(order, History::new(order))]);
         let (rows, _) = fold(&events, &mut histories)?;
-        Past::of_rows(rows).map_err(|source| ProjectionError::Unwritable { position, source })
+        Past::of_rows(rows, at).map_err(|source| ProjectionError::Unwritable { position, source })
     }
 
-    fn of_rows(rows: Rows) -> Result<Option<Past>, serde_json::Error> {
+    fn of_rows(rows: Rows, at: DateTime<Utc>) -> Result<Option<Past>, serde_json::Error> {
         let (Some((placed, order)), Some(saga)) = (rows.placed.into_iter().next(), rows.new_sagas.into_iter().next())
         else {
             return Ok(None);
@@ -46,7 +51,7 @@ impl Past {
         Ok(Some(Past {
             order: Arc::new(order_record(placed, order)?),
             fulfillments: rows.new_fulfillments.into_iter().map(fulfillment_record).collect::<Result<_, _>>()?,
-            saga: Arc::new(saga_record(saga)),
+            saga: Arc::new(saga_record(saga, at)),
             timeline: rows.timeline.into_iter().map(|row| Arc::new(timeline_record(row))).collect(),
         }))
     }
@@ -92,7 +97,7 @@ fn fulfillment_record(row: FulfillmentRow) -> Result<Arc<FulfillmentRecord>, ser
     }))
 }
 
-fn saga_record(row: SagaRow) -> SagaRecord {
+fn saga_record(row: SagaRow, at: DateTime<Utc>) -> SagaRecord {
     SagaRecord {
         saga_id: row.saga_id,
         order_id: row.order_id,
@@ -104,6 +109,9 @@ fn saga_record(row: SagaRow) -> SagaRecord {
         waiting_on: row.waiting_on.map(str::to_owned),
         waiting_since: row.waiting_since,
         remaining_steps: row.remaining_steps.split(',').filter(|step| !step.is_empty()).map(str::to_owned).collect(),
+        expected_by: row.expected_by,
+        direction: row.direction.map(str::to_owned),
+        overdue: row.expected_by.is_some_and(|expected_by| expected_by < at),
     }
 }
 

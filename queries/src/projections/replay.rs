@@ -3,14 +3,17 @@
 //! What is parked and what was skipped is part of where the live rows stand, as their position is: a replay holds back and leaves out the
 //! same. A key that only the replay would park is a difference.
 use super::{
-    ProjectionError,
+    ProjectionError, VERSION,
     builder::{BATCH_EVENTS, Builder},
     connection::pool,
     parked::{Held, Parked},
 };
-use crate::sql::{checkpoint::live_position, parked, replay as tables};
+use crate::sql::{
+    checkpoint::{live_position, live_version},
+    parked, replay as tables,
+};
 use eventstore::{EventStore, Position, RecordedEvent};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, postgres::PgConnectOptions};
 use std::sync::Arc;
 
 /// How many differing rows of a table are shown; more are not looked for.
@@ -84,9 +87,18 @@ async fn replay_and_compare(store: Arc<dyn EventStore>, pool: sqlx::PgPool) -> R
     Ok(comparison)
 }
 
+/// Rows of an earlier version differ, as they may until whoever drives has made them anew.
+pub(super) async fn of_this_version(snapshot: &mut PgConnection) -> Result<(), ProjectionError> {
+    match live_version(snapshot).await? {
+        Some(found) if found != VERSION => Err(ProjectionError::OtherVersion { found, ours: VERSION }),
+        _ => Ok(()),
+    }
+}
+
 /// Where the live rows are, and what they hold back there.
 async fn standing(pool: &sqlx::PgPool) -> Result<(Position, Held), ProjectionError> {
     let mut snapshot = tables::snapshot(pool).await?;
+    of_this_version(&mut snapshot).await?;
     Ok((live_position(&mut snapshot).await?, parked::load(&mut snapshot).await?))
 }
 

@@ -130,10 +130,21 @@ impl Runner {
                 backoff = BACKOFF.0;
             }
             self.failed(&error);
+            let is_newer = matches!(error, ProjectionError::OtherVersion { found, ours } if found > ours);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF.1),
+                () = self.follow_a_newer_one(), if is_newer => {}
+                () = tokio::time::sleep(backoff), if !is_newer => backoff = (backoff * 2).min(BACKOFF.1),
             }
+        }
+    }
+
+    /// The rows are a newer release's, and this one writes them no more; whoever waits here is told of what that one commits. Ends when nobody
+    /// seems to drive them.
+    async fn follow_a_newer_one(&mut self) {
+        let pool = live_pool(&self.database);
+        if stand_by(self.store.as_ref(), &self.database, &pool, &mut self.follower).await.is_err() {
+            tokio::time::sleep(BACKOFF.1).await;
         }
     }
 
@@ -167,6 +178,9 @@ impl Runner {
         let head = self.store.watch_head();
         info!(position = %builder.position(), parked = builder.held.parked.len(), "the read model goes on");
         self.applied.send_replace(builder.position());
+        if builder.is_raised {
+            builder.renew().await?;
+        }
         // What another runner committed since the last look.
         self.follower.look(&pool).await?;
         let mut untried: Vec<Uuid> = self.untried(&builder);
@@ -265,6 +279,6 @@ impl Runner {
 }
 
 /// A server that answers no more is not waited for; its connection is given up with the error.
-async fn in_time<T>(done: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
+pub(super) async fn in_time<T>(done: impl Future<Output = Result<T, ProjectionError>>) -> Result<T, ProjectionError> {
     tokio::time::timeout(WRITE_TIMEOUT, done).await.map_err(|_| ProjectionError::Silent(WRITE_TIMEOUT.as_secs()))?
 }

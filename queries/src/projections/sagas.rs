@@ -1,7 +1,8 @@
-//! A saga's row: where it stands, whom it waits for, what is still to come.
+//! A saga's row: where it stands, whom it waits for and until when that is as expected, what is still to come.
+//!
+//! Whether that moment has passed is nowhere written down: no event says so. It is worked out when it is read.
 use super::history::History;
 use chrono::{DateTime, Utc};
-use domain::saga::Direction;
 use uuid::Uuid;
 
 #[derive(Debug)]
@@ -15,6 +16,9 @@ pub(crate) struct SagaRow {
     pub(crate) cause: Option<String>,
     pub(crate) waiting_on: Option<&'static str>,
     pub(crate) waiting_since: Option<DateTime<Utc>>,
+    pub(crate) expected_by: Option<DateTime<Utc>>,
+    /// `None` once it has ended.
+    pub(crate) direction: Option<&'static str>,
     /// Names joined by commas; they hold none.
     pub(crate) remaining_steps: String,
 }
@@ -23,12 +27,8 @@ impl SagaRow {
     pub(crate) fn of(history: &History) -> SagaRow {
         let state = &history.fulfillment;
         let step = state.step();
-        let direction = if state.saga.compensating.is_some() { Direction::Compensate } else { Direction::Forward };
-        let (attempt, cause) = match (&state.saga.paused, &state.saga.retrying) {
-            (Some(paused), _) => (paused.attempt, Some(paused.cause.clone())),
-            (None, Some(retrying)) => (retrying.attempt, Some(retrying.cause.clone())),
-            (None, None) => (state.saga.attempt(step, direction), None),
-        };
+        let (attempt, cause) =
+            (state.saga.attempt(step, state.saga.direction()), state.saga.cause().map(str::to_owned));
         let remaining: Vec<&str> = state.remaining_steps().into_iter().map(|step| step.name()).collect();
         SagaRow {
             saga_id: history.order_id.saga().0,
@@ -38,8 +38,10 @@ impl SagaRow {
             step: step.name(),
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             cause,
-            waiting_on: history.waiting.map(|waiting| waiting.on.name()),
+            waiting_on: history.waiting.and_then(|waiting| waiting.on).map(|on| on.name()),
             waiting_since: history.waiting.map(|waiting| waiting.since),
+            expected_by: history.waiting.and_then(|waiting| waiting.expected_by),
+            direction: history.waiting.map(|waiting| waiting.direction.name()),
             remaining_steps: remaining.join(","),
         }
     }

@@ -51,10 +51,10 @@ pub(crate) async fn begin(
     Ok(())
 }
 
-/// Nobody else moves it on from here; waits for a transaction that is under way. `None`: it is gone, or of another version.
+/// Nobody else moves it on from here; waits for a transaction that is under way. `None`: it is gone, or of a later version.
 pub(crate) async fn take_over(conn: &mut PgConnection, version: i32) -> sqlx::Result<Option<Checkpoint>> {
     let row = sqlx::query!(
-        "UPDATE projections SET epoch = epoch + 1 WHERE name = $1 AND version = $2 RETURNING version, incarnation, position, epoch",
+        "UPDATE projections SET epoch = epoch + 1 WHERE name = $1 AND version <= $2 RETURNING version, incarnation, position, epoch",
         NAME,
         version
     )
@@ -63,19 +63,30 @@ pub(crate) async fn take_over(conn: &mut PgConnection, version: i32) -> sqlx::Re
     Ok(row.map(|row| Checkpoint::of(row.version, row.incarnation, row.position, row.epoch)))
 }
 
-/// Moves on from `from`, and with `tell` says so to other processes once it is committed; `false` when it is no longer there, or somebody
+/// Nobody else moves it while the transaction lasts; `false` when it is no longer there, or somebody has taken over.
+pub(crate) async fn hold(conn: &mut PgConnection, (at, epoch): (Position, i64)) -> sqlx::Result<bool> {
+    let held = sqlx::query_scalar!(
+        "SELECT position FROM projections WHERE name = $1 AND position = $2 AND epoch = $3 FOR UPDATE",
+        NAME,
+        at.0,
+        epoch
+    );
+    Ok(held.fetch_optional(conn).await?.is_some())
+}
+
+/// Moves on from `from`, as rows of this version, and with `tell` says so to other processes once it is committed; `false` when it is no longer there, or somebody
 /// has taken over.
 pub(crate) async fn advance(
     conn: &mut PgConnection,
     (from, epoch): (Position, i64),
     to: Position,
-    incarnation: Incarnation,
+    (incarnation, version): (Incarnation, i32),
     tell: bool,
 ) -> sqlx::Result<bool> {
     let moved = sqlx::query!(
         r#"
         WITH moved AS (
-            UPDATE projections SET position = $3, incarnation = $4, updated_at = now()
+            UPDATE projections SET position = $3, incarnation = $4, version = $8, updated_at = now()
             WHERE name = $1 AND position = $2 AND epoch = $5
             RETURNING position
         )
@@ -87,7 +98,8 @@ pub(crate) async fn advance(
         incarnation.0,
         epoch,
         tell,
-        CHANNEL
+        CHANNEL,
+        version
     )
     .fetch_optional(conn)
     .await?;
@@ -119,4 +131,9 @@ pub(crate) async fn live_position(conn: &mut PgConnection) -> sqlx::Result<Posit
     let position =
         sqlx::query_scalar!("SELECT position FROM read.projections WHERE name = $1", NAME).fetch_optional(conn).await?;
     Ok(Position(position.unwrap_or(0)))
+}
+
+/// By which version of the projections the live rows were made; `None`: there are none yet.
+pub(crate) async fn live_version(conn: &mut PgConnection) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!("SELECT version FROM read.projections WHERE name = $1", NAME).fetch_optional(conn).await
 }

@@ -46,6 +46,11 @@ pub(crate) struct SagaFilter {
     pub(crate) shops: Vec<String>,
     pub(crate) state: Option<&'static str>,
     pub(crate) step: Option<String>,
+    pub(crate) direction: Option<String>,
+    pub(crate) cause: Option<String>,
+    pub(crate) waiting_on: Option<String>,
+    pub(crate) overdue: Option<bool>,
+    pub(crate) ended: Option<bool>,
     /// Waits for the same one since longer than this.
     pub(crate) waiting_longer_than_seconds: Option<i32>,
 }
@@ -58,6 +63,9 @@ pub(crate) struct StockFilter {
 }
 
 type Builder = QueryBuilder<Postgres>;
+
+/// As the index `sagas_under_way` has it.
+const UNDER_WAY: &str = " AND state NOT IN ('COMPLETED', 'COMPENSATED')";
 
 pub(crate) trait Filter {
     /// Adds ` AND …` for each condition.
@@ -113,6 +121,22 @@ impl Filter for SagaFilter {
         shops(sql, &self.shops);
         equals(sql, "state", self.state);
         equals(sql, "step", self.step.as_deref());
+        if let Some(direction) = self.direction.as_deref() {
+            // A row of the release before says none until it is made anew.
+            equals(sql.push(UNDER_WAY), "COALESCE(direction, 'forward')", [direction]);
+        }
+        equals(sql, "cause", self.cause.as_deref());
+        equals(sql, "waiting_on", self.waiting_on.as_deref());
+        match self.overdue {
+            Some(true) => sql.push(UNDER_WAY).push(" AND expected_by < now()"),
+            Some(false) => sql.push(" AND (expected_by < now()) IS NOT TRUE"),
+            None => sql,
+        };
+        match self.ended {
+            Some(true) => sql.push(" AND state IN ('COMPLETED', 'COMPENSATED')"),
+            Some(false) => sql.push(UNDER_WAY),
+            None => sql,
+        };
         if let Some(seconds) = self.waiting_longer_than_seconds {
             sql.push(" AND waiting_since < now() - make_interval(secs => ").push_bind(f64::from(seconds)).push(")");
         }
@@ -204,7 +228,8 @@ pub(crate) async fn sagas(
     filter: &SagaFilter,
     slice: &Slice<Uuid>,
 ) -> sqlx::Result<Vec<SagaRecord>> {
-    let select = "SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps \
+    let select = "SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps, \
+                  expected_by, direction, COALESCE(expected_by < now(), false) AS overdue \
                   FROM read.sagas WHERE true";
     fetch(conn, (select, &["saga_id"]), false, filter, slice, |sql, id| {
         sql.push_bind(*id);

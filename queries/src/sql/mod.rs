@@ -8,6 +8,7 @@
 pub(crate) mod audit;
 pub(crate) mod checkpoint;
 pub(crate) mod fulfillments;
+pub(crate) mod incidents;
 pub(crate) mod list;
 pub(crate) mod orders;
 pub(crate) mod parked;

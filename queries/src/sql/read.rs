@@ -58,6 +58,10 @@ pub(crate) struct SagaRecord {
     pub(crate) waiting_on: Option<String>,
     pub(crate) waiting_since: Option<DateTime<Utc>>,
     pub(crate) remaining_steps: Vec<String>,
+    pub(crate) expected_by: Option<DateTime<Utc>>,
+    pub(crate) direction: Option<String>,
+    /// At the moment of reading.
+    pub(crate) overdue: bool,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -156,7 +160,8 @@ pub(crate) async fn sagas(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result
     sqlx::query_as!(
         SagaRecord,
         r#"
-        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps
+        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps,
+            expected_by, direction, COALESCE(expected_by < now(), false) AS "overdue!"
         FROM read.sagas WHERE saga_id = ANY($1)
         "#,
         ids
@@ -169,7 +174,8 @@ pub(crate) async fn sagas_of(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::
     sqlx::query_as!(
         SagaRecord,
         r#"
-        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps
+        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps,
+            expected_by, direction, COALESCE(expected_by < now(), false) AS "overdue!"
         FROM read.sagas WHERE order_id = ANY($1)
         "#,
         orders

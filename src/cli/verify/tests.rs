@@ -1,4 +1,5 @@
 //! A clean log is found clean; each fault that is planted is found and named.
+mod projections;
 mod replica;
 
 use super::store::{Examined, examine};

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Executor, postgres::PgPoolOptions};
 
 /// What clients ask for: every filter and every order that a list has.
-const ASKED: [&str; 14] = [
+const ASKED: [&str; 16] = [
     "{ orders(first: 5) { nodes { ref saga { step } fulfillments { stage } } } }",
     "{ orders(first: 5, orderBy: PLACED_AT_ASC) { nodes { ref } } }",
     "{ orders(first: 5, orderBy: UPDATED_AT_DESC) { nodes { ref } } }",
@@ -22,6 +22,8 @@ const ASKED: [&str; 14] = [
     "{ sagas(first: 5, where: {state: PAUSED}) { nodes { step } } }",
     r#"{ sagas(first: 5, where: {step: "ship"}) { nodes { step } } }"#,
     "{ sagas(first: 5, where: {waitingLongerThanSeconds: 5}) { nodes { step } } }",
+    "{ sagas(first: 5, where: {overdue: true}) { totalCount } }",
+    "{ incidents { cause sagas(first: 5) { nodes { step } } } }",
     r#"{ stock(first: 5, sku: "sku-7") { nodes { sku } } }"#,
     "{ stock(first: 5) { nodes { sku } } }",
 ];

@@ -1,8 +1,10 @@
 //! The contract, asked as a client would.
 mod as_of;
+mod incidents;
 mod indexes;
 mod lists;
 mod orders;
+mod sagas;
 mod schema;
 mod viewers;
 

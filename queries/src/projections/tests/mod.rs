@@ -4,11 +4,13 @@ mod evolved;
 mod frozen;
 mod parked;
 mod past;
+mod raised;
 mod released;
 mod rows;
 mod running;
 mod several;
 mod taught;
+mod waits;
 mod watching;
 
 use crate::{

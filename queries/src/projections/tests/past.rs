@@ -15,7 +15,7 @@ const EVERYTHING: &str = "query($id: ID!, $asOf: AsOf) { order(id: $id, asOf: $a
     lines { id sku quantity lineTotal reserved shipped cancelled } charges { kind amount lineId }
     payment { authorizeStatus chargeStatus authorized captured refunded }
     fulfillments { id order { id status } location stage carrier trackingNumber lines { lineId sku quantity picked packed shipped } }
-    saga { id order { id status } state step waitingOn waitingSince remainingSteps attempt cause }
+    saga { id order { id status } state step waitingOn waitingSince expectedBy overdue remainingSteps attempt direction cause }
     timeline(first: 200) { totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
         edges { cursor node { position at type summary actor actorKind orderId } } }
     last: timeline(last: 2) { totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } nodes { position } } } }";
