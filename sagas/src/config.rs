@@ -78,6 +78,13 @@ pub struct RetryPolicy {
     pub budget: TimeDelta,
 }
 
+impl RetryPolicy {
+    /// No wait between two tries is longer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.cap.max(self.retry_after_cap + self.retry_after_cap / 10)
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         RetryPolicy {

@@ -9,7 +9,7 @@
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
-use crate::job::{Cause, Job, Leave, Seed, Signal, View};
+use crate::job::{Cause, Job, Leave, Seed, Signal};
 use crate::limits::{Gate, Permit, Shut};
 use crate::metrics;
 use crate::perform::{Answer, Ask, Request, undone};
@@ -36,14 +36,17 @@ pub(crate) async fn drive(shared: &Shared, job: Job) {
     let mut driving = Driving { shared, job, left: false };
     while !driving.left {
         let seed = driving.job.seed.take();
-        let (leave, at, view) = match Driver::begin(shared, &driving.job, seed).await {
+        let (leave, at) = match Driver::begin(shared, &driving.job, seed).await {
             Ok(mut driver) => {
+                if let Some(due) = driving.job.due.take() {
+                    metrics::taken_up(due.elapsed());
+                }
                 let Err(leave) = driver.go().await;
-                (leave, driver.history.position, Some(View::of(&driver.history)))
+                (leave, driver.history.position)
             }
-            Err(leave) => (leave, Position::ZERO, None),
+            Err(leave) => (leave, Position::ZERO),
         };
-        driving.left = shared.live.leave(&driving.job, leave, at, view);
+        driving.left = shared.live.leave(&driving.job, leave, at);
         if let (true, Leave::Until { parked: Some(participant), .. }) = (driving.left, leave) {
             shared.gate(participant).park(driving.job.order);
         }
@@ -61,7 +64,7 @@ impl Drop for Driving<'_> {
     fn drop(&mut self) {
         if !self.left {
             let later = Leave::Until { due: Instant::now() + STUCK_FOR, parked: None };
-            self.shared.live.leave(&self.job, later, Position(i64::MAX), None);
+            self.shared.live.leave(&self.job, later, Position(i64::MAX));
         }
     }
 }
@@ -79,6 +82,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) begun: Option<DateTime<Utc>>,
     /// Answers in a row that changed nothing.
     pub(crate) barren: u32,
+    /// The last position that we appended ourselves.
+    pub(crate) appended: Position,
 }
 
 /// What is known of the current action beyond the history.
@@ -99,8 +104,8 @@ impl<'a> Driver<'a> {
             Some(seed) => (seed.history, seed.cause),
             None => (History::new(order, ""), Cause::default()),
         };
-        let (signal, begun) = (Arc::clone(&job.signal), history.updated_at);
-        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, begun, barren: 0 };
+        let (signal, begun, appended) = (Arc::clone(&job.signal), history.updated_at, Position::ZERO);
+        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, begun, barren: 0, appended };
         if !is_read {
             driver.reload().await?;
         }
@@ -116,7 +121,7 @@ impl<'a> Driver<'a> {
             }
             match self.history.fulfillment.next(self.order) {
                 Next::Ended => return Err(Leave::Ended),
-                Next::Wait(_) => return Err(Leave::Idle),
+                Next::Wait(_) => return Err(self.wait_for_people().await),
                 Next::Advance => {
                     self.commit(None, Reply::Nothing).await?;
                 }
@@ -306,12 +311,8 @@ impl<'a> Driver<'a> {
     /// Put down until then; its timer in the store says the same, so that a restart keeps to it.
     async fn until(&self, wait: Duration) -> Leave {
         let due = Instant::now() + wait;
-        let due_at = self.shared.clock.now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
         let stream = self.history.stream(StreamKind::Order);
-        if let Err(error) = self.shared.store.move_timer(&stream, SAGA_TIMER, due_at).await {
-            // After a restart it would only be tried too soon.
-            tracing::debug!(order_id = %self.order, %error, "the timer stays where it is");
-        }
+        self.shared.move_timer(self.shared.later(stream, SAGA_TIMER, wait, self.history.position)).await;
         Leave::Until { due, parked: None }
     }
 

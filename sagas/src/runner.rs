@@ -18,6 +18,7 @@ use crate::participants::shipping::ShippingPort;
 use crate::ports::{Clock, Locations, Secrets};
 use crate::retry::Jitter;
 use crate::slots::{self, Slots};
+use crate::batches::{self, Histories, Moves};
 use crate::{breaker, metrics, tail, timers};
 use commands::History;
 use domain::OrderId;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Slots>,
     pub(crate) live: Live,
     pub(crate) erasures: erasure::Table,
+    pub(crate) histories: Histories,
+    pub(crate) moves: Moves,
     payment_gate: Gate,
     shipping_gate: Gate,
     /// Take up nothing more, wait for nobody.
@@ -120,6 +123,8 @@ impl Runner {
             payment_gate: Gate::new(Participant::Payment, config.payment.clone()),
             shipping_gate: Gate::new(Participant::Shipping, config.shipping.clone()),
             jitter: Jitter::new(config.seed),
+            histories: batches::histories(&store),
+            moves: batches::moves(&store),
             config,
             store,
             payment,
@@ -197,7 +202,7 @@ async fn survey(shared: Arc<Shared>) {
     loop {
         let parked = [Participant::Payment, Participant::Shipping].map(|p| (p, shared.gate(p).parked()));
         metrics::erasures(shared.erasures.known(), shared.erasures.waiting());
-        metrics::survey(&shared.live, parked, shared.slots.count(), shared.clock.now().timestamp());
+        metrics::survey(&shared.live, parked, shared.slots.count());
         for participant in [Participant::Payment, Participant::Shipping] {
             metrics::breaker(participant, shared.gate(participant).state());
         }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position,
-    ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
+    ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
@@ -343,9 +343,9 @@ impl EventStore for FaultyStore {
         page.truncate(limit);
         Ok(page)
     }
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
         self.faults.point().await;
-        self.inner.move_timer(stream, name, due_at).await
+        self.inner.move_timers(moves).await
     }
 
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {

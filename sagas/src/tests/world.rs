@@ -230,7 +230,7 @@ impl World {
         };
         let mut history = History::new(order, SHOP);
         let stream = history.stream(StreamKind::Order);
-        let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now };
+        let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now, set_at: now };
         let vault = of.map(|(vault, person)| vault.seal(person, order.0, b"Ada").unwrap()).into_iter().collect();
         let change = Change { timers: vec![timer], vault, ..Change::default() };
         let metadata = self.metadata(ActorKind::Shop, order.0);
