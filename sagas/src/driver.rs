@@ -105,7 +105,8 @@ impl<'a> Driver<'a> {
             None => (History::new(order, ""), Cause::default()),
         };
         let (signal, begun, appended) = (Arc::clone(&job.signal), history.updated_at, Position::ZERO);
-        let mut driver = Driver { shared, order, history, cause, held, signal, tries: None, begun, barren: 0, appended };
+        let mut driver =
+            Driver { shared, order, history, cause, held, signal, tries: None, begun, barren: 0, appended };
         if !is_read {
             driver.reload().await?;
         }

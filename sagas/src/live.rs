@@ -263,13 +263,7 @@ impl Live {
         inner.sagas.len().saturating_sub(inner.active + inner.queue.len() + inner.ended.len())
     }
 
-    fn enqueue(
-        &self,
-        inner: &mut Inner,
-        order: Uuid,
-        seed: Option<Box<Seed>>,
-        due: Option<Instant>,
-    ) -> Option<Job> {
+    fn enqueue(&self, inner: &mut Inner, order: Uuid, seed: Option<Box<Seed>>, due: Option<Instant>) -> Option<Job> {
         if inner.stopped || !self.slots.holds(slot_of(order)) {
             return None;
         }
@@ -303,7 +297,8 @@ impl Live {
         if inner.schedule.len() > 2 * inner.sagas.len() + MAX_STALE {
             // Put down until tomorrow and taken up since, or lost with their slots.
             let Inner { schedule, sagas, .. } = inner;
-            let holds = |at: &Instant, of: &Uuid| matches!(sagas.get(of), Some(Stage::Waiting { due, .. }) if due == at);
+            let holds =
+                |at: &Instant, of: &Uuid| matches!(sagas.get(of), Some(Stage::Waiting { due, .. }) if due == at);
             schedule.retain(|Reverse((at, of))| (*at, *of) == (due, order) || holds(at, of));
         }
         if first {

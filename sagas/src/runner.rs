@@ -7,6 +7,7 @@
 //! | tail | hears of orders placed and changed by others (`tail`) |
 //! | gates | call the sagas that wait for a participant to be back (`limits`) |
 //! | drivers | one for each saga that has something to do, up to a bound (`driver`) |
+use crate::batches::{self, Histories, Moves};
 use crate::config::RunnerConfig;
 use crate::driver;
 use crate::erasure::{self, ErasureDeps};
@@ -18,7 +19,6 @@ use crate::participants::shipping::ShippingPort;
 use crate::ports::{Clock, Locations, Secrets};
 use crate::retry::Jitter;
 use crate::slots::{self, Slots};
-use crate::batches::{self, Histories, Moves};
 use crate::{breaker, metrics, tail, timers};
 use commands::History;
 use domain::OrderId;
@@ -231,6 +231,8 @@ pub struct RunnerStatus {
     pub active: usize,
     /// Sagas that wait for a driver.
     pub queued: usize,
+    /// About how many wait for someone, for a participant or for their time.
+    pub put_down: usize,
     /// Sagas put down until the participant is back.
     pub waiting_for_payment: usize,
     pub waiting_for_shipping: usize,
@@ -276,6 +278,7 @@ impl RunnerHandle {
             slots_held: shared.slots.count(),
             active: shared.live.active(),
             queued: shared.live.queued(),
+            put_down: shared.live.waiting(),
             waiting_for_payment: shared.payment_gate.parked(),
             waiting_for_shipping: shared.shipping_gate.parked(),
             not_answering: gates.iter().filter(is_shut).map(|gate| gate.participant.name()).collect(),

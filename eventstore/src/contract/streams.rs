@@ -2,7 +2,8 @@
 use super::given::{append, assert_whole, event, everything, payload, stream};
 use crate::append::{MAX_APPEND_BYTES, MAX_EVENTS_PER_APPEND, MAX_PAYLOAD_BYTES};
 use crate::{
-    Append, AppendError, EventStore, Expected, MAX_READ_AT_ONCE, Position, Slot, StreamAppend, StreamId, Version, slot_of,
+    Append, AppendError, EventStore, Expected, MAX_READ_AT_ONCE, Position, Slot, StreamAppend, StreamId, Version,
+    slot_of,
 };
 use std::sync::Arc;
 use uuid::Uuid;

@@ -28,8 +28,8 @@ pub(crate) use read::position_at;
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
 use crate::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MAX_READ_AT_ONCE, Position,
-    ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
+    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MAX_READ_AT_ONCE,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -11,7 +11,8 @@ use domain::order::{Command as OrderCommand, Order};
 use domain::person::Command;
 use domain::{Decider, Event, OrderId};
 use eventstore::{
-    Actor, ActorKind, AppendError, Fence, Metadata, Position, ReadError, Source, TimerChange, slot_of, vault::VaultError,
+    Actor, ActorKind, AppendError, Fence, Metadata, Position, ReadError, Source, TimerChange, slot_of,
+    vault::VaultError,
 };
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -11,4 +11,5 @@ mod restores;
 mod stories;
 mod storms;
 mod threads;
+mod waits;
 mod world;

@@ -9,6 +9,7 @@ mod figures;
 mod growth;
 mod load;
 mod mirror;
+mod sagas;
 mod server;
 
 use super::{CANNOT_RUN, fail};
@@ -24,6 +25,8 @@ pub enum Bench {
     Codec(codec::CodecBench),
     Growth(growth::GrowthBench),
     Mirror(mirror::MirrorBench),
+    Timers(sagas::timers::TimersBench),
+    Waiting(sagas::waiting::WaitingBench),
     /// The other process of `mirror`
     #[command(hide = true)]
     MirrorReader(mirror::MirrorReader),
@@ -36,6 +39,12 @@ pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
         Bench::Growth(bench) => (bench.json, measure(settings, async |server| growth::run(server, bench).await).await),
         Bench::Mirror(bench) => {
             (bench.json, measure(settings, async |server| mirror::run(settings, server, bench).await).await)
+        }
+        Bench::Timers(bench) => {
+            (bench.json, measure(settings, async |server| sagas::timers::run(server, bench).await).await)
+        }
+        Bench::Waiting(bench) => {
+            (bench.json, measure(settings, async |server| sagas::waiting::run(server, bench).await).await)
         }
         Bench::MirrorReader(reader) => {
             return match mirror::read(reader).await {
