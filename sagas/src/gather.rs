@@ -114,9 +114,12 @@ mod tests {
     use std::time::Duration;
     use tokio::time::sleep;
 
-    /// Doubles what it is given, in a second; and the sizes of its batches.
-    fn doubling(most: usize, lanes: usize) -> (Arc<Gather<u64, u64>>, Arc<Mutex<Vec<usize>>>) {
-        let sizes: Arc<Mutex<Vec<usize>>> = Arc::default();
+    /// The sizes of batches.
+    type Sizes = Arc<Mutex<Vec<usize>>>;
+
+    /// Doubles what it is given, in a second.
+    fn doubling(most: usize, lanes: usize) -> (Arc<Gather<u64, u64>>, Sizes) {
+        let sizes = Sizes::default();
         let seen = sizes.clone();
         let work = move |batch: Vec<u64>| {
             seen.lock().unwrap().push(batch.len());

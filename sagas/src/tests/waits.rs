@@ -6,7 +6,7 @@ use commands::History;
 use domain::fulfillment::{Next, WaitingOn};
 use domain::location::LocationMode;
 use domain::{OrderId, StreamKind};
-use eventstore::{EventStore, Slot, Timer, TimerMove};
+use eventstore::{Slot, Timer, TimerMove};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -27,6 +27,9 @@ pub enum Bench {
     Mirror(mirror::MirrorBench),
     Timers(sagas::timers::TimersBench),
     Waiting(sagas::waiting::WaitingBench),
+    /// The other process of `waiting`
+    #[command(hide = true)]
+    WaitingProcess(sagas::waiting::WaitingProcess),
     /// The other process of `mirror`
     #[command(hide = true)]
     MirrorReader(mirror::MirrorReader),
@@ -45,6 +48,12 @@ pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
         }
         Bench::Waiting(bench) => {
             (bench.json, measure(settings, async |server| sagas::waiting::run(server, bench).await).await)
+        }
+        Bench::WaitingProcess(process) => {
+            return match sagas::waiting::take_up(settings, process).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, CANNOT_RUN),
+            };
         }
         Bench::MirrorReader(reader) => {
             return match mirror::read(reader).await {
