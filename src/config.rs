@@ -18,6 +18,8 @@ const DEFAULT_LOG: &str = "info,sqlx=error";
 const DEFAULT_DATA_DIR: &str = "./.waybill";
 /// Fixed for a topic's life.
 const DEFAULT_KAFKA_PARTITIONS: i32 = 8;
+/// Each call under way holds a connection.
+const MAX_CONCURRENCY: usize = 4096;
 /// A twentieth of a core at most.
 const DEFAULT_AUDIT_SHARE: f64 = 0.05;
 
@@ -68,6 +70,18 @@ pub struct Options {
     /// A shipping provider of your own; without it the simulator is started
     #[arg(long, env = "WAYBILL_SHIPPING_URL", global = true, value_name = "URL")]
     pub shipping_url: Option<String>,
+    /// Calls to the payment provider under way at the same time, from this process [default: 128]
+    #[arg(long, env = "WAYBILL_PAYMENT_CONCURRENCY", global = true, value_name = "N")]
+    pub payment_concurrency: Option<usize>,
+    /// Calls to the payment provider a second, from this process [default: no limit]
+    #[arg(long, env = "WAYBILL_PAYMENT_RATE", global = true, value_name = "N")]
+    pub payment_rate: Option<u32>,
+    /// Calls to the shipping provider under way at the same time, from this process [default: 128]
+    #[arg(long, env = "WAYBILL_SHIPPING_CONCURRENCY", global = true, value_name = "N")]
+    pub shipping_concurrency: Option<usize>,
+    /// Calls to the shipping provider a second, from this process [default: no limit]
+    #[arg(long, env = "WAYBILL_SHIPPING_RATE", global = true, value_name = "N")]
+    pub shipping_rate: Option<u32>,
     /// How much of its time the audit of Kafka and of the read model works, 0 to 1; 0: not at all [default: 0.05]
     #[arg(long, env = "WAYBILL_AUDIT_SHARE", global = true, value_name = "SHARE")]
     pub audit_share: Option<f64>,
@@ -103,6 +117,27 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a provider is spared by this process. `None`: as it is by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Calls at the same time.
+    pub concurrency: Option<usize>,
+    /// Calls a second.
+    pub rate: Option<u32>,
+}
+
+impl CallLimits {
+    fn of(provider: &str, concurrency: Option<usize>, rate: Option<u32>) -> Result<CallLimits> {
+        if let Some(n) = concurrency.filter(|n| !(1..=MAX_CONCURRENCY).contains(n)) {
+            bail!("{provider}_concurrency is {n}; it must be 1 to {MAX_CONCURRENCY}");
+        }
+        if rate == Some(0) {
+            bail!("{provider}_rate is 0; it must be at least 1");
+        }
+        Ok(CallLimits { concurrency, rate })
+    }
+}
+
 /// The settings as they hold.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -121,6 +156,8 @@ pub struct Settings {
     pub participants: Participants,
     pub payment_url: Option<String>,
     pub shipping_url: Option<String>,
+    pub payment_limits: CallLimits,
+    pub shipping_limits: CallLimits,
     pub audit_share: f64,
     pub log_format: Option<LogFormat>,
     pub log: String,
@@ -170,6 +207,8 @@ impl Settings {
             participants: first!(participants).unwrap_or_default(),
             payment_url: first!(payment_url),
             shipping_url: first!(shipping_url),
+            payment_limits: CallLimits::of("payment", first!(payment_concurrency), first!(payment_rate))?,
+            shipping_limits: CallLimits::of("shipping", first!(shipping_concurrency), first!(shipping_rate))?,
             audit_share,
             log_format: first!(log_format),
             log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
@@ -212,6 +251,14 @@ mod tests {
     fn a_setting_that_does_not_exist_is_refused_by_name() {
         let error = toml::from_str::<Options>("htp_addr = \"127.0.0.1:1\"").unwrap_err().to_string();
         assert!(error.contains("htp_addr"), "{error}");
+    }
+
+    #[test]
+    fn limits_of_calls_that_let_none_through_are_refused() {
+        assert!(CallLimits::of("payment", Some(0), None).unwrap_err().to_string().contains("payment_concurrency is 0"));
+        assert!(CallLimits::of("shipping", None, Some(0)).unwrap_err().to_string().contains("shipping_rate is 0"));
+        let limits = CallLimits { concurrency: Some(8), rate: Some(100) };
+        assert_eq!(CallLimits::of("payment", Some(8), Some(100)).unwrap(), limits);
     }
 
     #[test]

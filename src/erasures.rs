@@ -171,7 +171,7 @@ async fn request(store: &PgEventStore, line: &Line, known: Option<KnownPerson>) 
     })?;
     if let Some(mut append) = append {
         let (stream, name) = (person_stream(line.person), Cow::Borrowed(ERASURE_TIMER));
-        append.timers.push(TimerChange::Set { stream, name, due_at: now });
+        append.timers.push(TimerChange::Set { stream, name, due_at: now, set_at: now });
         store.append(append).await?;
     }
     Ok(())

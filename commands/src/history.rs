@@ -2,13 +2,14 @@
 //!
 //! Every append made here expects the exact version of every stream of the order, written or only read: what was decided on
 //! stale knowledge is never written. Balances follow from the events; nobody else moves them.
-use chrono::{DateTime, Utc};
+use crate::patience::patience;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{DecodeError, Decoded, Event, OrderId, StreamKind, fulfillment::Fulfillment, returns::ReturnEvent, stock};
 use eventstore::{
     Append, AppendError, Appended, BalanceChange, Claim, EventStore, Expected, Fence, Incarnation, Metadata, NewEvent,
     Position, ReadError, RecordedEvent, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
 };
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 use thiserror::Error;
 
 /// The timer that says an order's saga is under way. Set when the order is placed, cleared when the saga ends.
@@ -97,7 +98,13 @@ impl History {
 
     /// Its saga is to look at it now: whoever drives it, and whoever takes it over before anyone has.
     pub fn due(&self, now: DateTime<Utc>) -> TimerChange {
-        TimerChange::Set { stream: self.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER), due_at: now }
+        self.due_in(Duration::ZERO, now)
+    }
+
+    fn due_in(&self, wait: Duration, now: DateTime<Utc>) -> TimerChange {
+        let due_at = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        let (stream, name) = (self.stream(StreamKind::Order), Cow::Borrowed(SAGA_TIMER));
+        TimerChange::Set { stream, name, due_at, set_at: now }
     }
 
     /// `None` when there is no such order.
@@ -149,7 +156,8 @@ impl History {
     }
 
     /// The append of these events: positions in the order given, balances as they follow from the events, and, when the order
-    /// ends with them, the saga's timer cleared.
+    /// ends with them, the saga's timer cleared. Where the saga itself appends (under its fence) and is left waiting for people, its timer
+    /// says when it would have waited for longer than expected: until then whoever takes it over need not read it.
     pub fn append(&self, events: &[Event], metadata: Metadata, change: Change) -> Result<Append, HistoryError> {
         // Nothing that is decided before an order's first return depends on there being none.
         let is_return = |event: &Event| event.stream_kind() == StreamKind::Return;
@@ -177,8 +185,15 @@ impl History {
             let is_orders = matches!(event, Event::Order(OrderCancelled(_) | OrderCompleted(_)));
             is_orders || matches!(event, Event::Return(ReturnEvent::ReturnCompleted(_) | ReturnEvent::ReturnClosed(_)))
         };
-        if events.iter().any(ends) && self.with(events).all_ended() {
-            timers.push(TimerChange::Clear { stream: self.stream(StreamKind::Order), name: Cow::Borrowed(SAGA_TIMER) });
+        // Only what is about to end, or is the saga's own, changes when it is to be looked at.
+        if fence.is_some() || events.iter().any(ends) {
+            let after = self.with(events);
+            if after.all_ended() {
+                let (stream, name) = (self.stream(StreamKind::Order), Cow::Borrowed(SAGA_TIMER));
+                timers.push(TimerChange::Clear { stream, name });
+            } else if let Some(patience) = patience(&after, self.order).filter(|_| fence.is_some()) {
+                timers.push(self.due_in(patience.lasts, metadata.occurred_at));
+            }
         }
         Ok(Append {
             streams,

@@ -7,6 +7,7 @@ pub mod http;
 pub mod ids;
 pub mod locations;
 pub mod outcomes;
+pub mod patience;
 pub mod people;
 pub mod personal;
 mod stock;

@@ -123,6 +123,8 @@ pub enum TimerChange {
         stream: StreamId,
         name: Cow<'static, str>,
         due_at: DateTime<Utc>,
+        /// Now, by the clock that `due_at` is told by. Whoever reads the timer waits no longer than from here to there.
+        set_at: DateTime<Utc>,
     },
     Clear {
         stream: StreamId,

@@ -7,6 +7,9 @@ use chrono::{DateTime, Utc};
 use std::borrow::Cow;
 use uuid::Uuid;
 
+/// Ids whose streams are read by one query: their histories are in memory at the same time.
+pub const MAX_READ_AT_ONCE: usize = 256;
+
 /// The store of one log.
 #[async_trait]
 pub trait EventStore: Send + Sync + std::fmt::Debug {
@@ -20,6 +23,16 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
 
     /// All streams that share this id, in position order: for an order, its whole history.
     async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError>;
+
+    /// `read_streams` of many ids, each named once, in their order; of one that has no streams there is nothing. One query for every
+    /// `MAX_READ_AT_ONCE` of them.
+    async fn read_streams_of(&self, ids: &[Uuid]) -> Result<Vec<Vec<RecordedEvent>>, ReadError> {
+        let mut read = Vec::with_capacity(ids.len());
+        for id in ids {
+            read.push(self.read_streams(*id).await?);
+        }
+        Ok(read)
+    }
 
     /// Events after `after`, in position order, at most `limit`. Empty at the head; never a gap.
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError>;
@@ -88,8 +101,9 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<Vec<Timer>, ReadError>;
 
-    /// Moves timers outside of an append (a retry's due time). A timer that is gone stays gone.
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError>;
+    /// Moves timers outside of an append (a retry's due time). One that is gone stays gone, and one that an append after `upto` has set stays
+    /// as it set it. Each is named once.
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError>;
 
     /// Takes the slots that are free, expired or ours, for `ttl`; answers those now held. The epoch rises when the owner changes.
     async fn take_leases(
@@ -126,6 +140,20 @@ pub struct Timer {
     pub stream: StreamId,
     pub name: String,
     pub due_at: DateTime<Utc>,
+    /// When it was set or moved, by the same clock; `None`: the release before did, or a log's import.
+    pub set_at: Option<DateTime<Utc>>,
+}
+
+/// When a timer is due instead, as decided by someone who knew all up to a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerMove {
+    pub stream: StreamId,
+    pub name: Cow<'static, str>,
+    pub due_at: DateTime<Utc>,
+    /// Now, by the clock that `due_at` is told by.
+    pub set_at: DateTime<Utc>,
+    /// The position of the last event that was known.
+    pub upto: Position,
 }
 
 /// Who drives the sagas of the slots that it holds: a process, and what people call it.

@@ -153,7 +153,7 @@ async fn what_was_imported_goes_on_as_if_it_had_never_moved() {
     let next = append().with(&order, 1, &["b"]).changing("tea", -5, Some(0)).moving("reader", Some(1), 2);
     assert_eq!(store.append(next).await.unwrap().first, Position(2));
     let slots = [eventstore::slot_of(order.id)];
-    let timer = Timer { stream: order.clone(), name: "saga".to_owned(), due_at: at(5) };
+    let timer = Timer { stream: order.clone(), name: "saga".to_owned(), due_at: at(5), set_at: None };
     assert_eq!(store.timers(&slots, None, 10).await.unwrap(), [timer]);
 }
 

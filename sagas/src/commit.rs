@@ -1,6 +1,6 @@
 //! The driver's dealings with the store: reading its saga's history, and appending what an answer causes.
 use crate::driver::Driver;
-use crate::job::{Leave, View};
+use crate::job::Leave;
 use crate::metrics;
 use crate::retry::StoreBackoff;
 use chrono::{DateTime, Utc};
@@ -32,7 +32,7 @@ pub(crate) enum Committed {
 impl Driver<'_> {
     /// Reads what is new of the history; all of it at the beginning.
     pub(crate) async fn reload(&mut self) -> Result<(), Leave> {
-        let events = self.read(|| self.shared.store.read_streams(self.order.0)).await?;
+        let events = self.read(|| self.shared.history_of(self.order.0)).await?;
         let Some(last) = events.last() else {
             tracing::error!(order_id = %self.order, "there is a timer but no order");
             return Err(Leave::Ended);
@@ -47,7 +47,6 @@ impl Driver<'_> {
         for event in &events {
             self.apply(event)?;
         }
-        self.shared.live.show(self.order.0, View::of(&self.history));
         Ok(())
     }
 
@@ -116,6 +115,7 @@ impl Driver<'_> {
                 Ok(appended) => {
                     self.mark(appended.recorded_at);
                     self.cause.command = Some(metadata.command_id);
+                    self.appended = appended.last;
                     self.tell(events);
                     return Ok(());
                 }
@@ -161,7 +161,6 @@ impl Driver<'_> {
     }
 
     fn tell(&self, events: &[Event]) {
-        self.shared.live.show(self.order.0, View::of(&self.history));
         let (order_id, saga_id, position) = (self.order, self.order.saga(), self.history.position.0);
         tracing::debug!(%order_id, %saga_id, position, events = events.len(), "appended");
         for notice in events.iter().filter_map(Event::notice) {

@@ -4,6 +4,9 @@ use eventstore::SlotOwner;
 use std::borrow::Cow;
 use std::time::Duration;
 
+/// Drivers beyond those that may stand before the gates.
+const SPARE_DRIVERS: usize = 256;
+
 /// How sagas are run.
 #[derive(Clone, Debug)]
 pub struct RunnerConfig {
@@ -44,9 +47,9 @@ impl RunnerConfig {
             app_version: owner.app_version.clone(),
             owner,
             lease_ttl: Duration::from_secs(6),
-            max_active: 1024,
+            max_active: 1024 + SPARE_DRIVERS,
             max_seeds: 4096,
-            page: 1000,
+            page: 10_000,
             batch: 512,
             feed_pause: Duration::from_millis(10),
             location: domain::location::MAIN,
@@ -57,6 +60,16 @@ impl RunnerConfig {
             hand_over_within: Duration::from_millis(2500),
             seed: None,
         }
+    }
+
+    /// As many drivers as may stand before both gates, and some for the steps that need none of them: so a participant that is slow, or two,
+    /// slow no other step.
+    #[must_use]
+    pub fn with_drivers_to_spare(mut self) -> RunnerConfig {
+        let at_gates: usize =
+            [&self.payment, &self.shipping].iter().map(|gate| gate.concurrency + gate.max_waiting).sum();
+        self.max_active = self.max_active.max(at_gates + SPARE_DRIVERS);
+        self
     }
 }
 
@@ -72,6 +85,14 @@ pub struct RetryPolicy {
     pub visible_after: Duration,
     /// A wait up to this long is spent in memory; for a longer one the saga is put down, and taken up when its timer is due.
     pub hold: Duration,
+}
+
+impl RetryPolicy {
+    /// No wait between two tries is longer.
+    pub(crate) fn longest(&self) -> Duration {
+        let cap = self.instead.unwrap_or(Retry::CALL).cap;
+        cap.max(self.retry_after_cap + self.retry_after_cap / 10)
+    }
 }
 
 impl Default for RetryPolicy {

@@ -9,7 +9,7 @@
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
-use crate::job::{Cause, Job, Leave, Seed, Signal, View};
+use crate::job::{Cause, Job, Leave, Seed, Signal};
 use crate::limits::{Gate, Participant, Permit, Shut};
 use crate::metrics;
 use crate::perform::{Answer, Ask, Request, undone};
@@ -38,14 +38,17 @@ pub(crate) async fn drive(shared: &Shared, job: Job) {
     let mut driving = Driving { shared, job, left: false };
     while !driving.left {
         let seed = driving.job.seed.take();
-        let (leave, at, view) = match Driver::begin(shared, &driving.job, seed).await {
+        let (leave, at) = match Driver::begin(shared, &driving.job, seed).await {
             Ok(mut driver) => {
+                if let Some(due) = driving.job.due.take() {
+                    metrics::taken_up(due.elapsed());
+                }
                 let Err(leave) = driver.go().await;
-                (leave, driver.history.position, Some(View::of(&driver.history)))
+                (leave, driver.history.position)
             }
-            Err(leave) => (leave, Position::ZERO, None),
+            Err(leave) => (leave, Position::ZERO),
         };
-        driving.left = shared.live.leave(&driving.job, leave, at, view);
+        driving.left = shared.live.leave(&driving.job, leave, at);
         if let (true, Leave::Until { parked: Some(participant), .. }) = (driving.left, leave) {
             shared.gate(participant).park(driving.job.order);
         }
@@ -63,7 +66,7 @@ impl Drop for Driving<'_> {
     fn drop(&mut self) {
         if !self.left {
             let later = Leave::Until { due: Instant::now() + STUCK_FOR, parked: None };
-            self.shared.live.leave(&self.job, later, Position(i64::MAX), None);
+            self.shared.live.leave(&self.job, later, Position(i64::MAX));
         }
     }
 }
@@ -85,6 +88,8 @@ pub(crate) struct Driver<'a> {
     marks: BTreeMap<Which, Mark>,
     /// Answers in a row that changed nothing.
     pub(crate) barren: u32,
+    /// The last position that we appended ourselves.
+    pub(crate) appended: Position,
 }
 
 /// A saga's step, direction and attempt, and since when it has been at them.
@@ -119,6 +124,7 @@ impl<'a> Driver<'a> {
             aside: BTreeMap::new(),
             marks: BTreeMap::new(),
             barren: 0,
+            appended: Position::ZERO,
             history,
         };
         match driver.history.updated_at {
@@ -152,7 +158,10 @@ impl<'a> Driver<'a> {
             if self.signal.is_beyond(self.history.position) {
                 self.reload().await?;
             }
-            let next = self.pick()?;
+            let next = match self.pick() {
+                Err(Leave::Idle) => return Err(self.wait_for_people().await),
+                picked => picked?,
+            };
             match self.step(next).await {
                 Err(Leave::Until { due, parked }) => {
                     self.aside.insert(self.which, (due, parked));
@@ -366,12 +375,8 @@ impl<'a> Driver<'a> {
     /// Put down until then; its timer in the store says the same, so that a restart keeps to it.
     async fn until(&self, wait: Duration) -> Leave {
         let due = Instant::now() + wait;
-        let due_at = self.shared.clock.now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
         let stream = self.history.stream(StreamKind::Order);
-        if let Err(error) = self.shared.store.move_timer(&stream, SAGA_TIMER, due_at).await {
-            // After a restart it would only be tried too soon.
-            tracing::debug!(order_id = %self.order, %error, "the timer stays where it is");
-        }
+        self.shared.move_timer(self.shared.later(stream, SAGA_TIMER, wait, self.history.position)).await;
         Leave::Until { due, parked: None }
     }
 

@@ -1,35 +1,12 @@
 //! What passes between the table of sagas under way and those who drive them.
 use crate::limits::Participant;
 use commands::History;
-use domain::fulfillment::Step;
-use domain::saga::SagaState;
 use eventstore::Position;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
-
-/// What is shown of a saga.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View {
-    pub(crate) step: Step,
-    pub(crate) state: SagaState,
-    /// When the last event was recorded, in seconds since 1970.
-    pub(crate) since: i64,
-}
-
-impl View {
-    pub(crate) fn of(history: &History) -> View {
-        View {
-            step: history.fulfillment.step(),
-            state: history.fulfillment.saga_state(),
-            since: history.updated_at.map_or(0, |at| at.timestamp()),
-        }
-    }
-
-    pub(crate) const UNKNOWN: View = View { step: Step::ReserveStock, state: SagaState::Running, since: 0 };
-}
 
 /// What a driver begins with, when it need not be read from the store.
 #[derive(Clone, Debug)]
@@ -78,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) order: Uuid,
     pub(crate) seed: Option<Box<Seed>>,
     pub(crate) signal: Arc<Signal>,
+    /// When its timer was due, if that is why.
+    pub(crate) due: Option<Instant>,
 }
 
 /// How a driver leaves its saga.

@@ -8,12 +8,14 @@
 //! - every wait, queue, retry and number of calls has a bound (`config`); a saga that can't go on is seen, never dropped.
 //!
 //! It may not know: SQL, HTTP servers, projections.
+mod batches;
 mod breaker;
 mod commit;
 pub mod config;
 mod deal;
 mod driver;
 pub mod erasure;
+mod gather;
 mod job;
 mod limits;
 mod live;
@@ -28,6 +30,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod waiting;
 
 pub use config::{GateConfig, RetryPolicy, RunnerConfig};
 pub use erasure::{Destroyed, ErasureDeps, ErasureRecord};

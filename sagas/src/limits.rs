@@ -141,18 +141,25 @@ impl Gate {
 
     /// Calls those it put down. `wake` answers `false` for one that no longer waits here.
     pub(crate) async fn look_after(&self, wake: impl Fn(Uuid) -> bool) {
+        let mut drain = Drain::new(self.config.drain);
         loop {
             if self.parked() == 0 {
                 self.changed.notified().await;
+                drain.rest();
                 continue;
             }
             match self.state() {
-                State::Closed => self.call(self.room(), &wake),
+                State::Closed => {
+                    let called = self.call(drain.may(Instant::now()).min(self.room()), &wake);
+                    drain.took(called);
+                }
                 State::HalfOpen { under_way, answered } => {
                     self.call(self.config.probes.max(1).saturating_sub(under_way + answered), &wake);
+                    drain.rest();
                 }
                 State::Open { until } => {
                     tokio::time::sleep_until(until).await;
+                    drain.rest();
                     continue;
                 }
             }
@@ -160,19 +167,49 @@ impl Gate {
         }
     }
 
-    /// How many may come now, by the set rate and by the line before the gate.
+    /// How many find a place before the gate.
     fn room(&self) -> usize {
-        let a_tick = usize::try_from(self.config.drain).unwrap_or(usize::MAX).saturating_mul(50) / 1000;
         let line = self.config.max_waiting.saturating_sub(self.waiting.load(Ordering::Relaxed));
-        a_tick.max(1).min(line.max(self.permits.available_permits()))
+        line.max(self.permits.available_permits())
     }
 
-    fn call(&self, most: usize, wake: &impl Fn(Uuid) -> bool) {
+    /// How many were called.
+    fn call(&self, most: usize, wake: &impl Fn(Uuid) -> bool) -> usize {
         let mut called = 0;
         while called < most {
-            let Some(order) = lock(&self.parked).pop_front() else { return };
+            let Some(order) = lock(&self.parked).pop_front() else { break };
             called += usize::from(wake(order));
         }
+        called
+    }
+}
+
+/// The rate at which those put down go on: what is not used in two ticks is forfeited, so that no pause is followed by a rush.
+struct Drain {
+    a_second: f64,
+    earned: f64,
+    at: Option<Instant>,
+}
+
+impl Drain {
+    fn new(a_second: u32) -> Drain {
+        Drain { a_second: f64::from(a_second.max(1)), earned: 0.0, at: None }
+    }
+
+    /// How many may go on now.
+    fn may(&mut self, now: Instant) -> usize {
+        let since = self.at.replace(now).map_or(TICK, |at| now - at);
+        let most = (self.a_second * 2.0 * TICK.as_secs_f64()).max(1.0);
+        self.earned = (self.earned + self.a_second * since.as_secs_f64()).min(most);
+        self.earned as usize
+    }
+
+    fn took(&mut self, count: usize) {
+        self.earned -= count as f64;
+    }
+
+    fn rest(&mut self) {
+        (self.earned, self.at) = (0.0, None);
     }
 }
 
@@ -277,5 +314,20 @@ mod tests {
         assert!(woken[0].1 >= Duration::from_secs(1), "not while it is open");
         let took = woken[99].1 - woken[1].1;
         assert!((0.9..1.2).contains(&took.as_secs_f64()), "98 at 100 a second took {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_of_less_than_one_a_tick_is_kept_too() {
+        let gate = gate(GateConfig { drain: 4, ..GateConfig::default() });
+        (0..21).for_each(|n| gate.park(Uuid::from_u128(n)));
+        let (woken, start) = (Mutex::new(Vec::new()), Instant::now());
+        let wake = |_| {
+            woken.lock().unwrap().push(start.elapsed());
+            true
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(60), gate.look_after(wake)).await.is_err());
+        let woken = woken.into_inner().unwrap();
+        let took = (woken[20] - woken[0]).as_secs_f64();
+        assert!((4.8..5.4).contains(&took), "20 at 4 a second took {took} s");
     }
 }

@@ -1,11 +1,10 @@
 //! The sagas under way in our slots: which is driven, which queues, which waits for what.
 //!
-//! One entry a saga, some hundred bytes, so that a saga is never driven twice at a time and no wake-up is lost: whatever changes
+//! One entry a saga, about a hundred bytes with its place in the schedule, so that a saga is never driven twice at a time and no wake-up is lost: whatever changes
 //! an entry and whatever decides to put a saga down does so under one lock. Nothing here waits or reads.
-use crate::job::{Job, Leave, Seed, Signal, View};
+use crate::job::{Job, Leave, Seed, Signal};
 use crate::limits::Participant;
 use crate::slots::Slots;
-use domain::saga::SagaState;
 use eventstore::{Position, SLOTS, Slot, slot_of};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -16,6 +15,8 @@ use uuid::Uuid;
 
 /// Ended sagas remembered until the feed has passed them; the oldest is forgotten beyond that, which costs a read, no more.
 const MAX_ENDED: usize = 100_000;
+/// Places in the schedule that nobody holds any more are cleared away once there are more of them than sagas, and more than this.
+const MAX_STALE: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -31,7 +32,7 @@ pub(crate) struct Live {
 
 #[derive(Debug, Default)]
 struct Inner {
-    sagas: HashMap<Uuid, Entry>,
+    sagas: HashMap<Uuid, Stage>,
     queue: VecDeque<Uuid>,
     /// Queued entries that hold a history.
     seeds: usize,
@@ -45,14 +46,12 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct Entry {
-    stage: Stage,
-    view: View,
-}
-
-#[derive(Debug)]
 enum Stage {
-    Queued(Option<Box<Seed>>),
+    Queued {
+        seed: Option<Box<Seed>>,
+        /// When its timer was due, if that is why.
+        due: Option<Instant>,
+    },
     Active(Arc<Signal>),
     /// Put down until `due`, or until the participant is back. `upto`: what was known when it was put down.
     Waiting {
@@ -80,17 +79,17 @@ impl Live {
     pub(crate) fn placed(&self, seed: Seed) -> Option<Job> {
         let mut inner = self.lock();
         let order = seed.history.order.0;
-        let (view, position) = (View::of(&seed.history), seed.history.position);
+        let position = seed.history.position;
         if position <= inner.passed {
             return None;
         }
         match inner.sagas.get(&order) {
-            Some(Entry { stage: Stage::Active(signal), .. }) => {
+            Some(Stage::Active(signal)) => {
                 signal.raise(position);
                 None
             }
             Some(_) => None,
-            None => self.enqueue(&mut inner, order, view, Some(Box::new(seed))),
+            None => self.enqueue(&mut inner, order, Some(Box::new(seed)), None),
         }
     }
 
@@ -101,22 +100,19 @@ impl Live {
         if position <= inner.passed {
             return None;
         }
-        let view = match inner.sagas.get(&order) {
-            Some(Entry { stage: Stage::Active(signal), .. }) => {
+        match inner.sagas.get(&order) {
+            Some(Stage::Active(signal)) => {
                 signal.raise(position);
                 return None;
             }
-            Some(Entry { stage: Stage::Queued(_), .. }) => return None,
+            Some(Stage::Queued { .. }) => return None,
             // What has ended may begin again: a return.
-            Some(Entry { stage: Stage::Waiting { upto, .. } | Stage::Idle { upto } | Stage::Ended { upto }, view }) => {
-                if position <= *upto {
-                    return None;
-                }
-                *view
+            Some(Stage::Waiting { upto, .. } | Stage::Idle { upto } | Stage::Ended { upto }) if position <= *upto => {
+                return None;
             }
-            None => View::UNKNOWN,
-        };
-        self.enqueue(&mut inner, order, view, None)
+            Some(Stage::Waiting { .. } | Stage::Idle { .. } | Stage::Ended { .. }) | None => {}
+        }
+        self.enqueue(&mut inner, order, None, None)
     }
 
     /// A timer in the store says that this saga is under way; to be taken up now, or when it is due.
@@ -127,10 +123,9 @@ impl Live {
             return None;
         }
         match due {
-            None => self.enqueue(&mut inner, order, View::UNKNOWN, None),
+            None => self.enqueue(&mut inner, order, None, None),
             Some(due) => {
-                let stage = Stage::Waiting { due, parked: None, upto: Position::ZERO };
-                inner.sagas.insert(order, Entry { stage, view: View { state: SagaState::Waiting, ..View::UNKNOWN } });
+                inner.sagas.insert(order, Stage::Waiting { due, parked: None, upto: Position::ZERO });
                 self.schedule(&mut inner, due, order);
                 None
             }
@@ -148,11 +143,11 @@ impl Live {
                 None => return (jobs, None),
             }
             let Some(Reverse((at, order))) = inner.schedule.pop() else { break };
-            let view = match inner.sagas.get(&order) {
-                Some(Entry { stage: Stage::Waiting { due, .. }, view }) if *due == at => *view,
+            match inner.sagas.get(&order) {
+                Some(Stage::Waiting { due, .. }) if *due == at => {}
                 _ => continue,
-            };
-            jobs.extend(self.enqueue(&mut inner, order, view, None));
+            }
+            jobs.extend(self.enqueue(&mut inner, order, None, Some(at)));
         }
         (jobs, Some(now))
     }
@@ -160,15 +155,15 @@ impl Live {
     /// The participant is back, or is to be probed. `None`: this saga does not wait for it any more.
     pub(crate) fn unpark(&self, order: Uuid, participant: Participant) -> Option<Option<Job>> {
         let mut inner = self.lock();
-        let view = match inner.sagas.get(&order) {
-            Some(Entry { stage: Stage::Waiting { parked: Some(at), .. }, view }) if *at == participant => *view,
+        match inner.sagas.get(&order) {
+            Some(Stage::Waiting { parked: Some(at), .. }) if *at == participant => {}
             _ => return None,
-        };
-        Some(self.enqueue(&mut inner, order, view, None))
+        }
+        Some(self.enqueue(&mut inner, order, None, None))
     }
 
     /// A driver puts its saga down, knowing all up to `position`. `false`: it must go on, there is more.
-    pub(crate) fn leave(&self, job: &Job, leave: Leave, position: Position, view: Option<View>) -> bool {
+    pub(crate) fn leave(&self, job: &Job, leave: Leave, position: Position) -> bool {
         let mut inner = self.lock();
         let order = job.order;
         let more = matches!(leave, Leave::Idle | Leave::Until { .. }) && job.signal.is_beyond(position);
@@ -177,14 +172,13 @@ impl Live {
         }
         inner.active -= 1;
         let ours = self.slots.holds(slot_of(order)) && !inner.stopped;
-        let view = view.unwrap_or(View::UNKNOWN);
         let stage = match leave {
             _ if !ours => None,
             Leave::Stopped => None,
             // Ours again, under a new epoch: found while it was still held, so nobody else takes it up.
             Leave::Lost => {
                 inner.queue.push_back(order);
-                Some(Stage::Queued(None))
+                Some(Stage::Queued { seed: None, due: None })
             }
             Leave::Ended => {
                 inner.ended.push_back((position, order));
@@ -198,7 +192,7 @@ impl Live {
         };
         match stage {
             Some(stage) => {
-                inner.sagas.insert(order, Entry { stage, view });
+                inner.sagas.insert(order, stage);
             }
             None => {
                 inner.sagas.remove(&order);
@@ -231,16 +225,15 @@ impl Live {
         lost.iter().for_each(|slot| is_lost[usize::from(slot.0)] = true);
         let mut inner = self.lock();
         let is_lost = |order: &Uuid| is_lost[usize::from(slot_of(*order).0)];
-        inner.sagas.retain(|order, entry| matches!(entry.stage, Stage::Active(_)) || !is_lost(order));
-        inner.seeds = inner.sagas.values().filter(|entry| matches!(entry.stage, Stage::Queued(Some(_)))).count();
+        inner.sagas.retain(|order, stage| matches!(stage, Stage::Active(_)) || !is_lost(order));
+        inner.seeds = inner.sagas.values().filter(|stage| matches!(stage, Stage::Queued { seed: Some(_), .. })).count();
     }
 
     /// Whether any saga of these slots is being driven.
     pub(crate) fn is_driving(&self, slots: &[Slot]) -> bool {
         let inner = self.lock();
-        let driven = |(order, entry): (&Uuid, &Entry)| {
-            matches!(entry.stage, Stage::Active(_)) && slots.contains(&slot_of(*order))
-        };
+        let driven =
+            |(order, stage): (&Uuid, &Stage)| matches!(stage, Stage::Active(_)) && slots.contains(&slot_of(*order));
         inner.active > 0 && inner.sagas.iter().any(driven)
     }
 
@@ -269,30 +262,19 @@ impl Live {
         self.lock().active
     }
 
-    /// Looks at every saga that has not ended.
-    pub(crate) fn views(&self, mut look: impl FnMut(View)) {
+    /// About how many wait for someone, for a participant or for their time: whoever neither is driven nor queues nor has ended.
+    pub(crate) fn waiting(&self) -> usize {
         let inner = self.lock();
-        inner
-            .sagas
-            .values()
-            .filter(|entry| !matches!(entry.stage, Stage::Ended { .. }))
-            .for_each(|entry| look(entry.view));
+        inner.sagas.len().saturating_sub(inner.active + inner.queue.len() + inner.ended.len())
     }
 
-    /// A driver tells how far its saga is.
-    pub(crate) fn show(&self, order: Uuid, view: View) {
-        if let Some(entry) = self.lock().sagas.get_mut(&order) {
-            entry.view = view;
-        }
-    }
-
-    fn enqueue(&self, inner: &mut Inner, order: Uuid, view: View, seed: Option<Box<Seed>>) -> Option<Job> {
+    fn enqueue(&self, inner: &mut Inner, order: Uuid, seed: Option<Box<Seed>>, due: Option<Instant>) -> Option<Job> {
         if inner.stopped || !self.slots.holds(slot_of(order)) {
             return None;
         }
         let seed = seed.filter(|_| inner.seeds < self.max_seeds);
         inner.seeds += usize::from(seed.is_some());
-        inner.sagas.insert(order, Entry { stage: Stage::Queued(seed), view });
+        inner.sagas.insert(order, Stage::Queued { seed, due });
         inner.queue.push_back(order);
         self.take(inner)
     }
@@ -303,12 +285,12 @@ impl Live {
             if inner.queue.len() <= self.max_active {
                 self.room.notify_one();
             }
-            let Some(Entry { stage: stage @ Stage::Queued(_), .. }) = inner.sagas.get_mut(&order) else { continue };
+            let Some(stage @ Stage::Queued { .. }) = inner.sagas.get_mut(&order) else { continue };
             let signal = Arc::new(Signal::default());
-            if let Stage::Queued(seed) = std::mem::replace(stage, Stage::Active(Arc::clone(&signal))) {
+            if let Stage::Queued { seed, due } = std::mem::replace(stage, Stage::Active(Arc::clone(&signal))) {
                 inner.seeds -= usize::from(seed.is_some());
                 inner.active += 1;
-                return Some(Job { order, seed, signal });
+                return Some(Job { order, seed, signal, due });
             }
         }
         None
@@ -317,9 +299,21 @@ impl Live {
     fn schedule(&self, inner: &mut Inner, due: Instant, order: Uuid) {
         let first = inner.schedule.peek().is_none_or(|Reverse((first, _))| due < *first);
         inner.schedule.push(Reverse((due, order)));
+        if inner.schedule.len() > 2 * inner.sagas.len() + MAX_STALE {
+            // Put down until tomorrow and taken up since, or lost with their slots.
+            let Inner { schedule, sagas, .. } = inner;
+            let holds =
+                |at: &Instant, of: &Uuid| matches!(sagas.get(of), Some(Stage::Waiting { due, .. }) if due == at);
+            schedule.retain(|Reverse((at, of))| (*at, *of) == (due, order) || holds(at, of));
+        }
         if first {
             self.sooner.notify_one();
         }
+    }
+
+    #[cfg(test)]
+    fn scheduled(&self) -> usize {
+        self.lock().schedule.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -330,10 +324,7 @@ impl Live {
 impl Inner {
     fn forget_oldest(&mut self) {
         if let Some((position, order)) = self.ended.pop_front()
-            && self
-                .sagas
-                .get(&order)
-                .is_some_and(|entry| matches!(entry.stage, Stage::Ended { upto } if upto <= position))
+            && matches!(self.sagas.get(&order), Some(Stage::Ended { upto }) if *upto <= position)
         {
             self.sagas.remove(&order);
         }

@@ -1,16 +1,10 @@
 //! What the runner tells of itself. No order, shop or customer in a label.
 use crate::breaker;
-use crate::job::View;
 use crate::limits::Participant;
 use crate::live::Live;
-use domain::fulfillment::Step;
-use domain::saga::SagaState;
+use domain::saga::{SagaState, WaitingOn};
 use metrics::{counter, gauge, histogram};
-use std::collections::HashMap;
 use std::time::Duration;
-
-/// States of a saga that has not ended.
-const STATES: [SagaState; 4] = [SagaState::Running, SagaState::Waiting, SagaState::Paused, SagaState::Compensating];
 
 /// 0 closed, 1 half-open, 2 open.
 pub(crate) fn breaker(participant: Participant, state: breaker::State) {
@@ -58,30 +52,24 @@ pub(crate) fn conflict() {
     counter!("waybill_saga_append_conflicts_total").increment(1);
 }
 
-/// How many sagas are where, and since when the oldest of them.
-pub(crate) fn survey(live: &Live, parked: [(Participant, usize); 2], slots: usize, now: i64) {
-    let mut by: HashMap<(Step, SagaState), (u32, i64)> = HashMap::new();
-    live.views(|View { step, state, since }| {
-        let entry = by.entry((step, state)).or_insert((0, i64::MAX));
-        entry.0 += 1;
-        if since > 0 {
-            entry.1 = entry.1.min(since);
-        }
-    });
-    for step in Step::ALL {
-        for state in STATES {
-            let (count, oldest) = by.get(&(step, state)).copied().unwrap_or((0, i64::MAX));
-            let waiting = if oldest == i64::MAX { 0 } else { now.saturating_sub(oldest).max(0) };
-            let labels = [("step", step.name()), ("state", state.name())];
-            gauge!("waybill_sagas", &labels).set(f64::from(count));
-            gauge!("waybill_saga_oldest_seconds", &labels).set(waiting as f64);
-        }
-    }
+/// One waits for longer than expected.
+pub(crate) fn overdue(step: &'static str, waiting_on: WaitingOn) {
+    counter!("waybill_sagas_overdue_total", "step" => step, "waiting_on" => waiting_on.name()).increment(1);
+}
+
+/// From when a timer was due to when the saga's driver holds its history.
+pub(crate) fn taken_up(late: Duration) {
+    histogram!("waybill_saga_timer_late_seconds").record(late);
+}
+
+/// How the runner itself is. Where sagas stand is the read model's to tell: a runner has not read those that wait.
+pub(crate) fn survey(live: &Live, parked: [(Participant, usize); 2], slots: usize) {
     for (participant, parked) in parked {
         gauge!("waybill_sagas_parked", "participant" => participant.name()).set(count(parked));
     }
     gauge!("waybill_saga_drivers_active").set(count(live.active()));
     gauge!("waybill_sagas_queued").set(count(live.queued()));
+    gauge!("waybill_sagas_put_down").set(count(live.waiting()));
     gauge!("waybill_saga_slots_held").set(count(slots));
 }
 

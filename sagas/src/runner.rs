@@ -7,6 +7,7 @@
 //! | tail | hears of orders placed and changed by others (`tail`) |
 //! | gates | call the sagas that wait for a participant to be back (`limits`) |
 //! | drivers | one for each saga that has something to do, up to a bound (`driver`) |
+use crate::batches::{self, Histories, Moves};
 use crate::config::RunnerConfig;
 use crate::driver;
 use crate::erasure::{self, ErasureDeps};
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Slots>,
     pub(crate) live: Live,
     pub(crate) erasures: erasure::Table,
+    pub(crate) histories: Histories,
+    pub(crate) moves: Moves,
     payment_gate: Gate,
     shipping_gate: Gate,
     /// Take up nothing more, wait for nobody.
@@ -120,6 +123,8 @@ impl Runner {
             payment_gate: Gate::new(Participant::Payment, config.payment.clone()),
             shipping_gate: Gate::new(Participant::Shipping, config.shipping.clone()),
             jitter: Jitter::new(config.seed),
+            histories: batches::histories(&store),
+            moves: batches::moves(&store),
             config,
             store,
             payment,
@@ -197,7 +202,7 @@ async fn survey(shared: Arc<Shared>) {
     loop {
         let parked = [Participant::Payment, Participant::Shipping].map(|p| (p, shared.gate(p).parked()));
         metrics::erasures(shared.erasures.known(), shared.erasures.waiting());
-        metrics::survey(&shared.live, parked, shared.slots.count(), shared.clock.now().timestamp());
+        metrics::survey(&shared.live, parked, shared.slots.count());
         for participant in [Participant::Payment, Participant::Shipping] {
             metrics::breaker(participant, shared.gate(participant).state());
         }
@@ -226,6 +231,8 @@ pub struct RunnerStatus {
     pub active: usize,
     /// Sagas that wait for a driver.
     pub queued: usize,
+    /// About how many wait for someone, for a participant or for their time.
+    pub put_down: usize,
     /// Sagas put down until the participant is back.
     pub waiting_for_payment: usize,
     pub waiting_for_shipping: usize,
@@ -271,6 +278,7 @@ impl RunnerHandle {
             slots_held: shared.slots.count(),
             active: shared.live.active(),
             queued: shared.live.queued(),
+            put_down: shared.live.waiting(),
             waiting_for_payment: shared.payment_gate.parked(),
             waiting_for_shipping: shared.shipping_gate.parked(),
             not_answering: gates.iter().filter(is_shut).map(|gate| gate.participant.name()).collect(),

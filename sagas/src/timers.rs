@@ -1,4 +1,11 @@
 //! Timers: which sagas are under way in slots that are newly ours, and which are due now.
+//!
+//! In a process waits are measured by the monotonic clock, so a step of the wall clock moves none of them. In the store a timer is two
+//! instants by one reading of one wall clock, that of the process which set it: when it is due, and when it was set. Whoever reads it later
+//! waits until it is due by a clock of his own, and never for longer than from the one to the other. So a clock that is put back, or one
+//! that is behind another's, makes nobody wait for longer than was meant, counted from the take-up; one that is put forward makes a try
+//! come sooner, and its key makes that harmless. The database's clock is one for all, but to no avail: a timer would have to be told in
+//! seconds from the append's own reading of it, and its steps would be as bad. What counts is that both instants are of one clock.
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
 use chrono::{DateTime, Utc};
@@ -6,6 +13,7 @@ use commands::history::SAGA_TIMER;
 use commands::people::ERASURE_TIMER;
 use eventstore::{Slot, Timer};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -48,9 +56,19 @@ async fn page(shared: &Shared, slots: &[Slot], after: Option<(DateTime<Utc>, Uui
     }
 }
 
+/// How long to wait for it; `None`: it is due. One of which nobody said when it was set is of the release before, which set none that
+/// was due later than after the longest wait between two tries.
+fn wait(timer: &Timer, now: DateTime<Utc>, longest_untold: Duration) -> Option<Duration> {
+    let meant = match timer.set_at {
+        Some(set_at) => (timer.due_at - set_at).to_std().unwrap_or_default(),
+        None => longest_untold,
+    };
+    (timer.due_at - now).to_std().ok().map(|wait| wait.min(meant)).filter(|wait| !wait.is_zero())
+}
+
 fn take_up(shared: &Arc<Shared>, timer: &Timer) {
     // What is due is taken up now, what is not when it is.
-    let wait = (timer.due_at - shared.clock.now()).to_std().ok().filter(|wait| !wait.is_zero());
+    let wait = wait(timer, shared.clock.now(), shared.config.retry.longest());
     if timer.name == ERASURE_TIMER {
         // Orders may have ended while nobody listened: it is looked at now, whatever it waited for.
         shared.erasures.found(timer.stream.id, Instant::now());
@@ -80,5 +98,43 @@ pub(crate) async fn wake(shared: Arc<Shared>) {
             }
             None => shared.live.sooner.notified().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wait;
+    use chrono::{DateTime, TimeDelta, Utc};
+    use eventstore::{StreamId, Timer};
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    const LONGEST: Duration = Duration::from_secs(330);
+
+    fn timer(due: i64, set: Option<i64>) -> Timer {
+        let at = |seconds| DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(1_000_000 + seconds);
+        Timer { stream: StreamId::new(Uuid::nil(), "order"), name: "saga".into(), due_at: at(due), set_at: set.map(at) }
+    }
+
+    fn seconds(due: i64, set: Option<i64>, now: i64) -> u64 {
+        let now = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(1_000_000 + now);
+        wait(&timer(due, set), now, LONGEST).map_or(0, |wait| wait.as_secs())
+    }
+
+    #[test]
+    fn nobody_waits_for_longer_than_was_meant_however_the_clock_was_put() {
+        assert_eq!(seconds(30, Some(0), 10), 20);
+        assert_eq!(seconds(30, Some(0), 30), 0);
+        assert_eq!(seconds(30, Some(0), -3 * 3600), 30, "put back by hours");
+        assert_eq!(seconds(30, Some(0), 3 * 3600), 0, "put forward by hours");
+        assert_eq!(seconds(0, Some(0), -3 * 3600), 0, "due at once is due at once");
+        assert_eq!(seconds(-5, Some(0), -3 * 3600), 0, "due before it was set");
+    }
+
+    #[test]
+    fn where_nobody_said_when_it_was_set_it_waits_no_longer_than_between_two_tries() {
+        assert_eq!(seconds(30, None, 10), 20);
+        assert_eq!(seconds(30, None, -3 * 3600), 330);
+        assert_eq!(seconds(30, None, 3 * 3600), 0);
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /ledger?after=SEQ&limit=N` | every entry that acted, in order, as one JSON array; streamed |
 //! | `POST /control` `{"mode":"ok"}` | `ok`, `down` (503, nothing acts), `slow` (waits `ms` first), `hang` (never answers, nothing acts), `hang_after_acting` (acts, never answers a key's first call) |
+//! | `GET /control` | the mode, and how many requests of each kind came since its start: `{"mode":"ok","requests":{"authorize":2,…}}` |
 //! | `GET /healthz` | 200 while it runs |
 //! | `GET /v1/operations/{key}` | what became of a key; 404 `not_found` when nothing is known of it |
 //!
@@ -15,6 +16,7 @@
 mod ledger;
 mod payment;
 mod problem;
+mod requests;
 mod shipping;
 
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::serve::ListenerExt;
+use requests::counted;
 use sagas::participants::payment::PaymentSimulator;
 use sagas::participants::shipping::ShippingSimulator;
 use tokio::net::TcpListener;
@@ -86,7 +89,9 @@ pub async fn serve(
                 let simulator = simulator.clone();
                 move || simulator.stop()
             };
-            until_stopped(listener, payment::routes(simulator), stop, shutdown).await
+            let mode = simulator.clone();
+            let routes = counted(payment::routes(simulator), payment::NAMES, move || mode.mode());
+            until_stopped(listener, routes, stop, shutdown).await
         }
         Provider::Shipping => {
             let simulator = open(ledger, ShippingSimulator::open).await?;
@@ -94,7 +99,9 @@ pub async fn serve(
                 let simulator = simulator.clone();
                 move || simulator.stop()
             };
-            until_stopped(listener, shipping::routes(simulator), stop, shutdown).await
+            let mode = simulator.clone();
+            let routes = counted(shipping::routes(simulator), shipping::NAMES, move || mode.mode());
+            until_stopped(listener, routes, stop, shutdown).await
         }
     }
 }

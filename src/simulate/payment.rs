@@ -16,8 +16,18 @@ use sagas::participants::{ForgetRequest, Forgotten};
 
 use super::ledger;
 use super::problem::{Problem, key, parse};
+use super::requests::Names;
 
 type Answer<T> = Result<Json<T>, Problem>;
+
+pub(super) const NAMES: Names = &[
+    ("POST", "/v1/authorizations", "authorize"),
+    ("POST", "/v1/captures", "capture"),
+    ("POST", "/v1/voids", "void"),
+    ("POST", "/v1/refunds", "refund"),
+    ("POST", "/v1/erasures", "forget"),
+    ("GET", "/v1/operations/", "query"),
+];
 
 pub(super) fn routes(simulator: PaymentSimulator) -> Router {
     Router::new()

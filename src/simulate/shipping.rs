@@ -16,8 +16,18 @@ use sagas::participants::{ForgetRequest, Forgotten};
 
 use super::ledger;
 use super::problem::{Problem, key, parse};
+use super::requests::Names;
 
 type Answer<T> = Result<Json<T>, Problem>;
+
+pub(super) const NAMES: Names = &[
+    ("POST", "/v1/labels", "label"),
+    ("POST", "/v1/voids", "void_label"),
+    ("POST", "/v1/erasures", "forget"),
+    ("GET", "/v1/labels/", "track"),
+    ("GET", "/v1/rates", "rate"),
+    ("GET", "/v1/operations/", "query"),
+];
 
 pub(super) fn routes(simulator: ShippingSimulator) -> Router {
     Router::new()

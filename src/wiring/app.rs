@@ -1,7 +1,7 @@
 //! The application of one process: what its roles need, started in the order of their needs and stopped in reverse.
 use super::{audits, core::Core, participants::participants, ports, read_model, reports};
 use crate::{
-    config::Settings,
+    config::{CallLimits, Settings},
     elsewhere,
     embedded::data_dir::DataDir,
     erasures::Erasures,
@@ -16,7 +16,7 @@ use commands::{AppState, Outcomes};
 use eventstore::{Log, Position, SlotOwner, Vault};
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle};
 use queries::{graphql::GraphQl, projections::survey_sagas};
-use sagas::{Deps, ErasureDeps, Runner, RunnerConfig, RunnerHandle, SystemClock};
+use sagas::{Deps, ErasureDeps, GateConfig, Runner, RunnerConfig, RunnerHandle, SystemClock};
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,9 @@ impl App {
         let replica = start_replica(&core, roles, at, &health, &stop_rest);
         audits::start(&core, settings, at, applied.clone(), &stop_rest);
         let sagas = match &vault {
-            Some(vault) if roles.has(Role::Sagas) => Some(start_sagas(&core, vault, data_dir, at, &stop_sagas)?),
+            Some(vault) if roles.has(Role::Sagas) => {
+                Some(start_sagas(settings, &core, vault, data_dir, at, &stop_sagas)?)
+            }
             _ => None,
         };
         if let Some(sagas) = &sagas {
@@ -174,6 +176,7 @@ fn start_replica(
 }
 
 fn start_sagas(
+    settings: &Settings,
     core: &Core,
     vault: &Arc<Vault>,
     data_dir: &DataDir,
@@ -189,9 +192,17 @@ fn start_sagas(
         locations: Arc::new(ports::Modes(core.locations.clone())),
         clock: Arc::new(SystemClock),
     };
-    let runner = Runner::spawn(RunnerConfig::new(owner(data_dir)?), deps, stop);
+    let mut config = RunnerConfig::new(owner(data_dir)?);
+    limit(&mut config.payment, settings.payment_limits);
+    limit(&mut config.shipping, settings.shipping_limits);
+    let runner = Runner::spawn(config.with_drivers_to_spare(), deps, stop);
     runner.erase_with(ErasureDeps { vault: vault.clone(), record: Arc::new(Erasures::in_folder(data_dir.path())) });
     Ok(runner)
+}
+
+fn limit(gate: &mut GateConfig, limits: CallLimits) {
+    gate.concurrency = limits.concurrency.unwrap_or(gate.concurrency);
+    gate.rate = limits.rate.or(gate.rate);
 }
 
 fn commands_of(core: &Core, vault: Arc<Vault>, outcomes: &Arc<Outcomes>, sagas: Option<&RunnerHandle>) -> AppState {

@@ -57,6 +57,20 @@ async fn the_benchmarks_measure_what_they_name_and_remove_their_databases() {
         );
     }
 
+    let waiting = ["waiting", "--sagas", "1500", "--seconds", "0.5", "--repeats", "1", "--json"];
+    let waiting = figures(&bench(database.url(), &waiting).await);
+    assert_eq!(waiting.len(), 3);
+    assert!(waiting.iter().any(|(name, value)| name == "waiting.n1500.load_s" && *value > 0.0), "{waiting:?}");
+    let timers = ["timers", "--burst", "300", "--rate", "50", "--seconds", "1", "--repeats", "1", "--json"];
+    let timers = figures(&bench(database.url(), &timers).await);
+    assert_eq!(timers.len(), 8);
+    for name in ["burst300.p50_ms", "burst300.p99_ms", "rate50.max_ms", "rate50.all_done_s"] {
+        assert!(
+            timers.iter().any(|(known, value)| *known == format!("timers.{name}") && *value > 0.0),
+            "{name}: {timers:?}"
+        );
+    }
+
     let pool = database.pool().await;
     let left = sqlx::query("SELECT count(*) FROM pg_database WHERE datname LIKE 'waybill_bench_%'");
     assert_eq!(left.fetch_one(&pool).await.unwrap().get::<i64, _>(0), 0);

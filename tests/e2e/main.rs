@@ -8,6 +8,7 @@ mod crash;
 mod drill;
 mod embedded;
 mod import;
+mod outage;
 mod participants;
 mod people;
 mod place_order;

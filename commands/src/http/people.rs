@@ -162,7 +162,7 @@ impl Asked {
             append.claims.push(self.claim.clone());
             append.vault.extend(note);
             let (stream, name) = (person_stream(person), Cow::Borrowed(ERASURE_TIMER));
-            append.timers.push(TimerChange::Set { stream, name, due_at: now });
+            append.timers.push(TimerChange::Set { stream, name, due_at: now, set_at: now });
             match app.store.append(append).await {
                 Ok(appended) => {
                     tracing::Span::current().record("position", appended.last.0);

@@ -87,7 +87,7 @@ impl Append {
 
     #[must_use]
     pub fn setting(mut self, stream: &StreamId, name: &'static str, due_at: DateTime<Utc>) -> Append {
-        self.timers.push(TimerChange::Set { stream: stream.clone(), name: name.into(), due_at });
+        self.timers.push(TimerChange::Set { stream: stream.clone(), name: name.into(), due_at, set_at: at(0) });
         self
     }
 

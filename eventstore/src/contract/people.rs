@@ -129,7 +129,7 @@ pub async fn what_is_sealed_of_a_person_is_found_and_what_waits_among_it(
     assert_eq!(store.subjects_with_timer(person.id, "saga", 10).await.unwrap(), (vec![], 0));
     let timer = |subject| {
         let stream = StreamId::new(subject, "order");
-        TimerChange::Set { stream, name: "saga".into(), due_at: DateTime::UNIX_EPOCH }
+        TimerChange::Set { stream, name: "saga".into(), due_at: DateTime::UNIX_EPOCH, set_at: DateTime::UNIX_EPOCH }
     };
     let timers = subjects[1..4].iter().map(|subject| timer(*subject)).collect();
     store.append(Append { timers, ..append().with(&super::given::stream(), 0, &["A"]) }).await.unwrap();

@@ -1,11 +1,12 @@
 //! Timers, leases and fences; sealed data.
 use super::given::{append, at, everything, stream};
-use crate::{AppendError, EventStore, Fence, Slot, SlotOwner, StreamId, VaultEntry, slot_of};
+use crate::{AppendError, EventStore, Fence, Position, Slot, SlotOwner, StreamId, TimerMove, VaultEntry, slot_of};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(60);
+const LAST: Position = Position(i64::MAX);
 
 fn all_slots() -> Vec<Slot> {
     (0..=u8::MAX).map(Slot).collect()
@@ -24,13 +25,19 @@ pub async fn a_timer_is_set_moved_and_cleared(store: Arc<impl EventStore + 'stat
     store.append(append().with(&order, 0, &["a"]).setting(&order, "saga", at(1))).await.unwrap();
     let timers = store.timers(&slots, None, 10).await.unwrap();
     assert_eq!((&timers[0].stream, timers[0].name.as_str(), timers[0].due_at), (&order, "saga", at(1)));
+    assert_eq!(timers[0].set_at, Some(at(0)));
+    let moved = async |name: &'static str, due, set| {
+        let to = TimerMove { stream: order.clone(), name: name.into(), due_at: at(due), set_at: at(set), upto: LAST };
+        store.move_timers(&[to]).await.unwrap();
+    };
 
     store.append(append().with(&order, 1, &["b"]).setting(&order, "saga", at(2))).await.unwrap();
-    store.move_timer(&order, "other", at(9)).await.unwrap();
+    moved("other", 9, 8).await;
     let timers = store.timers(&slots, None, 10).await.unwrap();
     assert_eq!(timers.iter().map(|timer| timer.due_at).collect::<Vec<_>>(), [at(2)], "moved, none made");
-    store.move_timer(&order, "saga", at(3)).await.unwrap();
-    assert_eq!(store.timers(&slots, None, 10).await.unwrap()[0].due_at, at(3));
+    moved("saga", 3, 1).await;
+    let timers = store.timers(&slots, None, 10).await.unwrap();
+    assert_eq!((timers[0].due_at, timers[0].set_at), (at(3), Some(at(1))));
 
     let refused = append().with(&order, 0, &["x"]).clearing(&order, "saga");
     assert!(store.append(refused).await.is_err());
@@ -40,8 +47,46 @@ pub async fn a_timer_is_set_moved_and_cleared(store: Arc<impl EventStore + 'stat
         .await
         .unwrap();
     assert!(store.timers(&slots, None, 10).await.unwrap().is_empty(), "the last word counts");
-    store.move_timer(&order, "saga", at(4)).await.unwrap();
+    moved("saga", 4, 2).await;
     assert!(store.timers(&slots, None, 10).await.unwrap().is_empty(), "gone stays gone");
+}
+
+pub async fn many_timers_are_moved_at_once_and_those_that_are_gone_stay_gone(store: Arc<impl EventStore + 'static>) {
+    let (kept, cleared, other) = (stream(), stream(), stream());
+    for each in [&kept, &cleared, &other] {
+        store.append(append().with(each, 0, &["a"]).setting(each, "saga", at(1))).await.unwrap();
+    }
+    store.append(append().with(&cleared, 1, &["b"]).clearing(&cleared, "saga")).await.unwrap();
+    let to = |stream: &StreamId, due| TimerMove {
+        stream: stream.clone(),
+        name: "saga".into(),
+        due_at: at(due),
+        set_at: at(due - 1),
+        upto: LAST,
+    };
+    store.move_timers(&[to(&kept, 7), to(&cleared, 8), to(&stream(), 9)]).await.unwrap();
+    store.move_timers(&[]).await.unwrap();
+    let timers = store.timers(&all_slots(), None, 10).await.unwrap();
+    let due: Vec<_> = timers.into_iter().map(|timer| (timer.stream, timer.due_at, timer.set_at)).collect();
+    assert_eq!(due, [(other, at(1), Some(at(0))), (kept, at(7), Some(at(6)))]);
+}
+
+pub async fn a_move_does_not_undo_what_an_append_has_set_since(store: Arc<impl EventStore + 'static>) {
+    let order = stream();
+    let slots = [slot_of(order.id)];
+    let known = store.append(append().with(&order, 0, &["a", "b"]).setting(&order, "saga", at(1))).await.unwrap().last;
+    let moved = async |due, upto| {
+        let (stream, name) = (order.clone(), "saga".into());
+        let to = TimerMove { stream, name, due_at: at(due), set_at: at(0), upto };
+        store.move_timers(&[to]).await.unwrap();
+        store.timers(&slots, None, 10).await.unwrap()[0].due_at
+    };
+    assert_eq!(moved(5, known).await, at(5));
+    assert_eq!(moved(6, known).await, at(6), "a move is no append");
+    store.append(append().with(&order, 2, &["c"])).await.unwrap();
+    assert_eq!(moved(7, known).await, at(7), "an append that leaves the timer alone changes nothing");
+    store.append(append().with(&order, 3, &["d"]).setting(&order, "saga", at(2))).await.unwrap();
+    assert_eq!(moved(8, known).await, at(2));
 }
 
 pub async fn timers_come_by_slot_soonest_first_and_in_pages(store: Arc<impl EventStore + 'static>) {

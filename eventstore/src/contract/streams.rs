@@ -1,7 +1,10 @@
 //! Appends, streams and versions.
 use super::given::{append, assert_whole, event, everything, payload, stream};
 use crate::append::{MAX_APPEND_BYTES, MAX_EVENTS_PER_APPEND, MAX_PAYLOAD_BYTES};
-use crate::{Append, AppendError, EventStore, Expected, Position, Slot, StreamAppend, StreamId, Version, slot_of};
+use crate::{
+    Append, AppendError, EventStore, Expected, MAX_READ_AT_ONCE, Position, Slot, StreamAppend, StreamId, Version,
+    slot_of,
+};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -155,4 +158,23 @@ pub async fn two_thousand_streams_fit_into_one_append(store: Arc<impl EventStore
         assert!(balances.iter().all(|(_, balance)| *balance == 3 * round));
     }
     assert_whole(&everything(&*store).await);
+}
+
+pub async fn the_streams_of_many_ids_are_read_at_once_each_as_alone(store: Arc<impl EventStore + 'static>) {
+    let orders: Vec<StreamId> = (0..MAX_READ_AT_ONCE + 3).map(|_| stream()).collect();
+    for order in &orders {
+        let other = StreamId::new(order.id, "payment");
+        store.append(append().with(order, 0, &["a", "b"]).with(&other, 0, &["c"])).await.unwrap();
+        store.append(append().with(order, 2, &["d"])).await.unwrap();
+    }
+    let unknown = stream();
+    // Not in the order in which they were written, and one more than there is.
+    let ids: Vec<_> = orders.iter().rev().chain([&unknown]).map(|stream| stream.id).collect();
+    let read = store.read_streams_of(&ids).await.unwrap();
+    assert_eq!(read.len(), ids.len());
+    for (id, events) in ids.iter().zip(&read) {
+        assert_eq!(format!("{events:?}"), format!("{:?}", store.read_streams(*id).await.unwrap()));
+        assert_eq!(events.len(), if *id == unknown.id { 0 } else { 4 });
+    }
+    assert!(store.read_streams_of(&[]).await.unwrap().is_empty());
 }

@@ -7,11 +7,11 @@ mod state;
 use crate::prepared::Prepared;
 use crate::{
     Abandoned, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Life, Lives, Log, LogHead,
-    Position, ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer, slot_of,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove, slot_of,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
-use state::{Held, State};
+use state::{Due, Held, State};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -142,9 +142,14 @@ impl EventStore for MemoryEventStore {
     ) -> Result<Vec<Timer>, ReadError> {
         let state = self.state();
         let of_slots = state.timers.iter().filter(|((stream, _), _)| slots.contains(&slot_of(stream.id)));
-        let later = of_slots.filter(|((stream, _), due_at)| after.is_none_or(|after| (**due_at, stream.id) > after));
+        let later = of_slots.filter(|((stream, _), due)| after.is_none_or(|after| (due.at, stream.id) > after));
         let mut timers: Vec<Timer> = later
-            .map(|((stream, name), due_at)| Timer { stream: stream.clone(), name: name.clone(), due_at: *due_at })
+            .map(|((stream, name), due)| Timer {
+                stream: stream.clone(),
+                name: name.clone(),
+                due_at: due.at,
+                set_at: Some(due.set_at),
+            })
             .collect();
         timers.sort_by_key(|timer| (timer.due_at, timer.stream.id));
         // With ties, as in SQL: a page never ends between two that the next page can't tell apart.
@@ -155,9 +160,14 @@ impl EventStore for MemoryEventStore {
         Ok(timers)
     }
 
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
-        if let Some(due) = self.state().timers.get_mut(&(stream.clone(), name.to_owned())) {
-            *due = due_at.trunc_subsecs(6);
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
+        let mut state = self.state();
+        for TimerMove { stream, name, due_at, set_at, upto } in moves {
+            if let Some(due) = state.timers.get_mut(&(stream.clone(), name.to_string()))
+                && due.position <= *upto
+            {
+                *due = Due::of(*due_at, *set_at, due.position);
+            }
         }
         Ok(())
     }

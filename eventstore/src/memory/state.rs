@@ -22,7 +22,7 @@ pub(super) struct State {
     versions: HashMap<StreamId, Version>,
     pub(super) claims: Claims,
     pub(super) balances: BTreeMap<String, i64>,
-    pub(super) timers: BTreeMap<(StreamId, String), DateTime<Utc>>,
+    pub(super) timers: BTreeMap<(StreamId, String), Due>,
     pub(super) leases: HashMap<Slot, Held>,
     /// Who is there to hold slots, and until when.
     pub(super) owners: BTreeMap<Uuid, DateTime<Utc>>,
@@ -59,6 +59,21 @@ pub(super) struct Checkpoint {
     command: Uuid,
     last: Position,
     recorded_at: DateTime<Utc>,
+}
+
+/// Of a timer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) at: DateTime<Utc>,
+    pub(super) set_at: DateTime<Utc>,
+    /// The last position of the append that set it.
+    pub(super) position: Position,
+}
+
+impl Due {
+    pub(super) fn of(at: DateTime<Utc>, set_at: DateTime<Utc>, position: Position) -> Due {
+        Due { at: at.trunc_subsecs(6), set_at: set_at.trunc_subsecs(6), position }
+    }
 }
 
 impl State {
@@ -221,8 +236,8 @@ impl State {
         }
         for timer in append.timers {
             match timer {
-                TimerChange::Set { stream, name, due_at } => {
-                    self.timers.insert((stream, name.into_owned()), due_at.trunc_subsecs(6));
+                TimerChange::Set { stream, name, due_at, set_at } => {
+                    self.timers.insert((stream, name.into_owned()), Due::of(due_at, set_at, last));
                 }
                 TimerChange::Clear { stream, name } => {
                     self.timers.remove(&(stream, name.into_owned()));

@@ -55,6 +55,7 @@ pub(super) struct Columns<'a> {
     pub(super) t_kind: Vec<&'a str>,
     pub(super) t_name: Vec<&'a str>,
     pub(super) t_due: Vec<Option<DateTime<Utc>>>,
+    pub(super) t_set: Vec<Option<DateTime<Utc>>>,
     pub(super) v_member: Vec<i32>,
     pub(super) v_subject: Vec<Uuid>,
     pub(super) v_person: Vec<Uuid>,
@@ -168,9 +169,9 @@ impl<'a> Columns<'a> {
 
     fn add_timers(&mut self, prepared: &'a Prepared, member: i32) {
         for timer in &prepared.append.timers {
-            let (stream, name, due) = match timer {
-                TimerChange::Set { stream, name, due_at } => (stream, name, Some(*due_at)),
-                TimerChange::Clear { stream, name } => (stream, name, None),
+            let (stream, name, due, set) = match timer {
+                TimerChange::Set { stream, name, due_at, set_at } => (stream, name, Some(*due_at), Some(*set_at)),
+                TimerChange::Clear { stream, name } => (stream, name, None, None),
             };
             self.t_member.push(member);
             self.t_id.push(stream.id);
@@ -178,6 +179,7 @@ impl<'a> Columns<'a> {
             self.t_kind.push(&stream.kind);
             self.t_name.push(name);
             self.t_due.push(due);
+            self.t_set.push(set);
         }
     }
 }

@@ -36,6 +36,18 @@ impl Scratch {
         Ok(scratch)
     }
 
+    /// One that another process has made, for a process beside it; whoever made it removes it.
+    pub fn existing(server: &str, name: &str) -> Result<Scratch, Error> {
+        if !name.starts_with(PREFIX) {
+            return Err(Error::Configuration(format!("{name} is no benchmark's database").into()));
+        }
+        Ok(Scratch { server: server.parse()?, name: name.to_owned() })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
     }

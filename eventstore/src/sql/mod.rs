@@ -28,8 +28,8 @@ pub(crate) use read::position_at;
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
 use crate::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position, ReadError,
-    RecordedEvent, Slot, SlotOwner, StreamId, Timer,
+    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MAX_READ_AT_ONCE,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -124,6 +124,14 @@ impl EventStore for PgEventStore {
         within(read::streams(&self.pool, self.log, id, Position(i64::MAX))).await
     }
 
+    async fn read_streams_of(&self, ids: &[Uuid]) -> Result<Vec<Vec<RecordedEvent>>, ReadError> {
+        let mut read = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(MAX_READ_AT_ONCE) {
+            read.extend(within(read::streams_of(&self.pool, self.log, ids)).await?);
+        }
+        Ok(read)
+    }
+
     async fn read_streams_as_of(&self, id: Uuid, upto: Position) -> Result<Vec<RecordedEvent>, ReadError> {
         within(read::streams(&self.pool, self.log, id, upto)).await
     }
@@ -173,8 +181,8 @@ impl EventStore for PgEventStore {
         within(slots::timers(&self.pool, self.log, slots, after, limit)).await
     }
 
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
-        slots::move_timer(&self.pool, stream, name, due_at).await
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
+        slots::move_timers(&self.pool, moves).await
     }
 
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {

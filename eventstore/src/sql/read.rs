@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 use sqlx::types::Json;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The end of the year 9999, in seconds since 1970.
@@ -91,6 +92,30 @@ pub(super) async fn streams(
     .await
     .map_err(read_error)?;
     events(rows, log)
+}
+
+/// Those of each of these ids, in the order of the ids.
+pub(super) async fn streams_of(pool: &PgPool, log: Log, ids: &[Uuid]) -> Result<Vec<Vec<RecordedEvent>>, ReadError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT position, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,
+                  CASE WHEN position > (SELECT max(l.after_position) FROM incarnations l WHERE l.log = $2)
+                       THEN (SELECT max(l.incarnation) FROM incarnations l WHERE l.log = $2)
+                       ELSE (SELECT max(l.incarnation) FROM incarnations l WHERE l.log = events.log AND l.after_position < events.position)
+                  END AS "incarnation!",
+                  metadata AS "metadata: Json<Box<RawValue>>", checksum, payload AS "payload: Json<Box<RawValue>>"
+             FROM events WHERE stream_id = ANY ($1) AND log = $2 ORDER BY position"#,
+        ids,
+        log.0,
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(read_error)?;
+    let mut by_id: HashMap<Uuid, Vec<RecordedEvent>> = HashMap::with_capacity(ids.len());
+    for row in rows {
+        by_id.entry(row.stream_id).or_default().push(row.event(log)?);
+    }
+    Ok(ids.iter().map(|id| by_id.remove(id).unwrap_or_default()).collect())
 }
 
 pub(super) async fn log(

@@ -1,7 +1,7 @@
 //! What belongs to slots: the log's beginning, timers, leases and their owners.
 use super::read::bound;
 use super::{read_error, unavailable};
-use crate::{AppendError, Lease, Log, ReadError, SLOTS, Slot, SlotOwner, StreamId, Timer};
+use crate::{AppendError, Lease, Log, ReadError, SLOTS, Slot, SlotOwner, StreamId, Timer, TimerMove};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
@@ -38,7 +38,7 @@ pub(super) async fn timers(
     let (after_due, after_id) = after.unzip();
     // With ties, since (due_at, id) is all that the next page is asked by: one stream may have two timers of one instant.
     let rows = sqlx::query!(
-        r#"SELECT stream_id, stream_kind, name, due_at FROM timers
+        r#"SELECT stream_id, stream_kind, name, due_at, set_at FROM timers
             WHERE log = $1 AND slot = ANY ($2)
               AND ($3::timestamptz IS NULL OR (due_at, stream_id) > ($3, $4::uuid))
             ORDER BY due_at, stream_id FETCH FIRST $5 ROWS WITH TIES"#,
@@ -57,22 +57,27 @@ pub(super) async fn timers(
             stream: StreamId { id: row.stream_id, kind: row.stream_kind.into() },
             name: row.name,
             due_at: row.due_at,
+            set_at: row.set_at,
         })
         .collect())
 }
 
-pub(super) async fn move_timer(
-    pool: &PgPool,
-    stream: &StreamId,
-    name: &str,
-    due_at: DateTime<Utc>,
-) -> Result<(), AppendError> {
+pub(super) async fn move_timers(pool: &PgPool, moves: &[TimerMove]) -> Result<(), AppendError> {
+    // In one order, so that two who move the same ones at once never wait for each other in a circle.
+    let mut moves: Vec<&TimerMove> = moves.iter().collect();
+    moves.sort_by_key(|to| (to.stream.id, to.stream.kind.as_ref(), to.name.as_ref()));
     sqlx::query!(
-        "UPDATE timers SET due_at = $4 WHERE stream_id = $1 AND stream_kind = $2 AND name = $3",
-        stream.id,
-        stream.kind.as_ref(),
-        name,
-        due_at,
+        "UPDATE timers SET due_at = m.due_at, set_at = m.set_at
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[])
+                AS m (id, kind, name, due_at, set_at, upto)
+          WHERE stream_id = m.id AND stream_kind = m.kind AND timers.name = m.name
+            AND (timers.position IS NULL OR timers.position <= m.upto)",
+        &moves.iter().map(|to| to.stream.id).collect::<Vec<_>>(),
+        &moves.iter().map(|to| to.stream.kind.as_ref()).collect::<Vec<_>>() as _,
+        &moves.iter().map(|to| to.name.as_ref()).collect::<Vec<_>>() as _,
+        &moves.iter().map(|to| to.due_at).collect::<Vec<_>>(),
+        &moves.iter().map(|to| to.set_at).collect::<Vec<_>>(),
+        &moves.iter().map(|to| to.upto.0).collect::<Vec<_>>(),
     )
     .execute(pool)
     .await

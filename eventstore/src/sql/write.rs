@@ -158,7 +158,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
                   refusals AS "refusals: Json<Vec<Refused>>"
              FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                                $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41,
-                               $42, $43, $44, $45, $46, $47, $48, $49, $50, $51)"#,
+                               $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52)"#,
         log.0,
         &c.m_command,
         &c.m_shop as _,
@@ -206,6 +206,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
         &c.t_kind as _,
         &c.t_name as _,
         &c.t_due as _,
+        &c.t_set as _,
         &c.v_member,
         &c.v_subject,
         &c.v_person,

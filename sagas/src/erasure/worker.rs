@@ -4,7 +4,6 @@ use super::{Destroyed, ErasureDeps};
 use crate::limits::{Gate, Participant};
 use crate::participants::{ForgetRequest, StepError};
 use crate::runner::Shared;
-use chrono::TimeDelta;
 use commands::history::CommitError;
 use commands::people::{ERASURE_TIMER, PersonHistory, person_name, person_stream};
 use commands::{Change, History};
@@ -12,7 +11,8 @@ use domain::order::{Command as OrderCommand, Order};
 use domain::person::Command;
 use domain::{Decider, Event, OrderId};
 use eventstore::{
-    Actor, ActorKind, AppendError, Fence, Metadata, ReadError, Source, TimerChange, slot_of, vault::VaultError,
+    Actor, ActorKind, AppendError, Fence, Metadata, Position, ReadError, Source, TimerChange, slot_of,
+    vault::VaultError,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -219,8 +219,8 @@ impl Worker<'_> {
     /// Looked at again after so long; the timer in the store says the same.
     async fn later(&self, person: Uuid, pause: Duration) {
         self.shared.erasures.found(person, Instant::now() + pause);
-        let due_at = self.shared.clock.now() + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
-        if let Err(error) = self.shared.store.move_timer(&person_stream(person), ERASURE_TIMER, due_at).await {
+        let to = self.shared.later(person_stream(person), ERASURE_TIMER, pause, Position(i64::MAX));
+        if let Err(error) = self.shared.store.move_timers(&[to]).await {
             // After a restart it would only be looked at too soon.
             tracing::debug!(%error, "the timer stays where it is");
         }

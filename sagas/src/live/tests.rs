@@ -31,8 +31,8 @@ async fn what_happens_while_a_driver_is_about_to_leave_is_not_lost() {
     let live = live(8);
     let job = placed(&live, 1, 10).unwrap();
     assert!(live.changed(job.order, Position(20)).is_none(), "its driver hears of it");
-    assert!(!live.leave(&job, LATER, Position(19), None), "there is more than the driver knows");
-    assert!(live.leave(&job, LATER, Position(20), None));
+    assert!(!live.leave(&job, LATER, Position(19)), "there is more than the driver knows");
+    assert!(live.leave(&job, LATER, Position(20)));
     assert!(live.changed(job.order, Position(20)).is_none(), "known already");
     assert!(live.changed(job.order, Position(21)).is_some());
 }
@@ -43,13 +43,11 @@ async fn a_saga_is_driven_once_however_often_it_is_heard_of() {
     let job = placed(&live, 1, 10).unwrap();
     assert!(placed(&live, 1, 10).is_none());
     assert!(live.found(job.order, None).is_none());
-    assert!(live.leave(&job, Leave::Ended, Position(15), None));
+    assert!(live.leave(&job, Leave::Ended, Position(15)));
     assert!(placed(&live, 1, 10).is_none(), "the feed comes late");
     live.passed(Position(15));
     assert!(placed(&live, 1, 10).is_none(), "the nudge comes later still");
-    let mut left = 0;
-    live.views(|_| left += 1);
-    assert_eq!(left, 0);
+    assert_eq!(live.waiting(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,11 +55,11 @@ async fn beyond_the_bound_sagas_queue_in_order_and_only_some_keep_their_history(
     let live = live(1);
     let first = placed(&live, 1, 1).unwrap();
     assert!((2..5).all(|n| placed(&live, n, i64::try_from(n).unwrap()).is_none()));
-    assert!(live.leave(&first, LATER, Position(1), None));
+    assert!(live.leave(&first, LATER, Position(1)));
     let next = live.next_job().unwrap();
     assert!(next.order == Uuid::from_u128(2) && next.seed.is_some());
     assert!(live.next_job().is_none());
-    assert!(live.leave(&next, LATER, Position(2), None));
+    assert!(live.leave(&next, LATER, Position(2)));
     let next = live.next_job().unwrap();
     assert!(next.order == Uuid::from_u128(3) && next.seed.is_none());
 }
@@ -83,7 +81,7 @@ async fn what_is_due_is_taken_up_once_and_an_event_is_faster() {
 async fn a_saga_whose_slot_was_lost_and_is_ours_again_is_taken_up_again() {
     let live = live(8);
     let job = placed(&live, 1, 10).unwrap();
-    assert!(live.leave(&job, Leave::Lost, Position(10), None));
+    assert!(live.leave(&job, Leave::Lost, Position(10)));
     assert_eq!(live.next_job().unwrap().order, job.order);
 }
 
@@ -94,6 +92,23 @@ async fn after_a_stop_nothing_is_taken_up() {
     assert!(placed(&live, 2, 2).is_none());
     live.stop();
     assert!(live.changed(job.order, Position(9)).is_none());
-    assert!(live.leave(&job, LATER, Position(1), None));
+    assert!(live.leave(&job, LATER, Position(1)));
     assert!(live.next_job().is_none() && placed(&live, 3, 3).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_wait_are_taken_up_by_others_again_and_again_and_the_schedule_stays_short() {
+    let (live, now) = (live(8), Instant::now());
+    let tomorrow = now + Duration::from_secs(24 * 3600);
+    for n in 1..20_000 {
+        let job = live.changed(Uuid::from_u128(1 + n % 5), Position(i64::try_from(n).unwrap())).unwrap();
+        assert!(job.due.is_none());
+        let due = tomorrow + Duration::from_millis(u64::try_from(n).unwrap());
+        assert!(live.leave(&job, Leave::Until { due, parked: None }, Position(i64::try_from(n).unwrap())));
+    }
+    assert_eq!(live.waiting(), 5);
+    assert!(live.scheduled() < 5_000, "{}", live.scheduled());
+    let (jobs, next) = live.due(tomorrow + Duration::from_secs(60), 10_000);
+    assert_eq!((jobs.len(), next), (5, None));
+    assert!(jobs.iter().all(|job| job.due.is_some_and(|due| due > tomorrow)));
 }

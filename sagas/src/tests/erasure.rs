@@ -68,7 +68,12 @@ impl People {
         let command = Command::RequestErasure { customer_ref: "c-1".to_owned(), note_id: None };
         let mut append = history.decide(SHOP, self.world.operator(person), command).unwrap().unwrap();
         let (stream, name) = (person_stream(person), Cow::Borrowed(ERASURE_TIMER));
-        append.timers.push(TimerChange::Set { stream, name, due_at: chrono::DateTime::UNIX_EPOCH });
+        append.timers.push(TimerChange::Set {
+            stream,
+            name,
+            due_at: chrono::DateTime::UNIX_EPOCH,
+            set_at: chrono::DateTime::UNIX_EPOCH,
+        });
         self.store.append(append).await.unwrap();
     }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position,
-    ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
+    ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
@@ -42,6 +42,9 @@ pub(super) struct Faults {
     pub(super) calls: AtomicUsize,
     pub(super) queries: AtomicUsize,
     pub(super) appends: AtomicUsize,
+    /// Histories read, and timers moved.
+    pub(super) reads: AtomicUsize,
+    pub(super) moves: AtomicUsize,
 }
 
 impl fmt::Debug for Faults {
@@ -74,6 +77,8 @@ impl Faults {
             calls: AtomicUsize::new(0),
             queries: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            moves: AtomicUsize::new(0),
         })
     }
 
@@ -301,6 +306,7 @@ impl EventStore for FaultyStore {
     }
 
     async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.faults.reads.fetch_add(1, Ordering::SeqCst);
         if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
             return Err(ReadError::Unavailable("not now".into()));
         }
@@ -343,9 +349,10 @@ impl EventStore for FaultyStore {
         page.truncate(limit);
         Ok(page)
     }
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
         self.faults.point().await;
-        self.inner.move_timer(stream, name, due_at).await
+        self.faults.moves.fetch_add(moves.len(), Ordering::SeqCst);
+        self.inner.move_timers(moves).await
     }
 
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {

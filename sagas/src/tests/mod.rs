@@ -12,4 +12,5 @@ mod returns;
 mod stories;
 mod storms;
 mod threads;
+mod waits;
 mod world;

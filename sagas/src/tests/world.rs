@@ -6,7 +6,7 @@ use crate::participants::{DEFAULT_TIME_LIMIT, Entry};
 use crate::ports::{Clock, LocationError, Locations, SecretError, Secrets, ShipTo};
 use crate::{Cause, Deps, Runner, RunnerConfig, RunnerHandle};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
 use commands::{Change, History};
 use domain::location::LocationMode;
@@ -22,6 +22,7 @@ use eventstore::{
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -42,6 +43,8 @@ pub(super) struct World {
     secrets: Arc<Tokens>,
     pub(super) mode: Arc<Mutex<LocationMode>>,
     clock: Arc<VirtualClock>,
+    /// By how many seconds the processes' clock was put forward, or back. The database's goes on as it did.
+    pub(super) clock_step: Arc<AtomicI64>,
     orders: Arc<Mutex<Vec<OrderId>>>,
     pub(super) received: Arc<Mutex<BTreeMap<String, i64>>>,
 }
@@ -69,12 +72,13 @@ impl Locations for Mode {
     }
 }
 
+/// The store's clock, but put so many seconds before or behind it.
 #[derive(Debug)]
-struct VirtualClock(Arc<FaultyStore>);
+struct VirtualClock(Arc<FaultyStore>, Arc<AtomicI64>);
 
 impl Clock for VirtualClock {
     fn now(&self) -> DateTime<Utc> {
-        self.0.now()
+        self.0.now() + TimeDelta::seconds(self.1.load(Ordering::SeqCst))
     }
 }
 
@@ -88,10 +92,12 @@ impl World {
     pub(super) fn on(store: Arc<dyn EventStore>, seed: u64, late: Duration) -> World {
         let faults = Faults::new(seed);
         let store = FaultyStore::new(store, Arc::clone(&faults));
+        let clock_step: Arc<AtomicI64> = Arc::default();
         World {
             seed,
             late,
-            clock: Arc::new(VirtualClock(Arc::clone(&store))),
+            clock: Arc::new(VirtualClock(Arc::clone(&store), Arc::clone(&clock_step))),
+            clock_step,
             store,
             faults,
             payment: PaymentSimulator::volatile(),
@@ -109,7 +115,7 @@ impl World {
         let is_known = |order: &OrderId| known.iter().any(|event| event.stream.id == order.0);
         let store = self.store.restored(backup);
         World {
-            clock: Arc::new(VirtualClock(Arc::clone(&store))),
+            clock: Arc::new(VirtualClock(Arc::clone(&store), Arc::clone(&self.clock_step))),
             store,
             orders: Arc::new(Mutex::new(self.orders().into_iter().filter(is_known).collect())),
             ..self.clone()
@@ -231,7 +237,7 @@ impl World {
         };
         let mut history = History::new(order, SHOP);
         let stream = history.stream(StreamKind::Order);
-        let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now };
+        let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now, set_at: now };
         let vault = of.map(|(vault, person)| vault.seal(person, order.0, b"Ada").unwrap()).into_iter().collect();
         let change = Change { timers: vec![timer], vault, ..Change::default() };
         let metadata = self.metadata(ActorKind::Shop, order.0);
@@ -272,6 +278,12 @@ impl World {
 
     pub(super) async fn cancel(&self, order: OrderId) -> bool {
         self.command(ActorKind::Shop, order, |history| history.fulfillment.request_cancel(None).unwrap_or_default())
+            .await
+    }
+
+    pub(super) async fn pick(&self, order: OrderId) -> bool {
+        let pick = || shipment::Command::Pick { lines: None };
+        self.command(ActorKind::Warehouse, order, |history| history.fulfillment.report(pick()).unwrap_or_default())
             .await
     }
 

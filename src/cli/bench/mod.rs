@@ -9,6 +9,7 @@ mod figures;
 mod growth;
 mod load;
 mod mirror;
+mod sagas;
 mod server;
 
 use super::{CANNOT_RUN, fail};
@@ -24,6 +25,11 @@ pub enum Bench {
     Codec(codec::CodecBench),
     Growth(growth::GrowthBench),
     Mirror(mirror::MirrorBench),
+    Timers(sagas::timers::TimersBench),
+    Waiting(sagas::waiting::WaitingBench),
+    /// The other process of `waiting`
+    #[command(hide = true)]
+    WaitingProcess(sagas::waiting::WaitingProcess),
     /// The other process of `mirror`
     #[command(hide = true)]
     MirrorReader(mirror::MirrorReader),
@@ -36,6 +42,18 @@ pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
         Bench::Growth(bench) => (bench.json, measure(settings, async |server| growth::run(server, bench).await).await),
         Bench::Mirror(bench) => {
             (bench.json, measure(settings, async |server| mirror::run(settings, server, bench).await).await)
+        }
+        Bench::Timers(bench) => {
+            (bench.json, measure(settings, async |server| sagas::timers::run(server, bench).await).await)
+        }
+        Bench::Waiting(bench) => {
+            (bench.json, measure(settings, async |server| sagas::waiting::run(server, bench).await).await)
+        }
+        Bench::WaitingProcess(process) => {
+            return match sagas::waiting::take_up(settings, process).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, CANNOT_RUN),
+            };
         }
         Bench::MirrorReader(reader) => {
             return match mirror::read(reader).await {

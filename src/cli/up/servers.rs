@@ -4,7 +4,7 @@ use crate::{
     config::{Participants, Settings},
     embedded::{Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator},
     health::{Health, Part},
-    roles::Role,
+    roles::{Role, Roles},
     simulate::Provider,
     wiring::Addresses,
 };
@@ -139,6 +139,16 @@ async fn simulator(
     let is_needed = settings.roles.has(Role::Sagas) && settings.participants == Participants::Http;
     if given.is_some() || !is_needed {
         return Ok(None);
+    }
+    if settings.roles != Roles::all() {
+        // Beside other processes it is a provider that they know nothing of.
+        let name = provider.name();
+        tracing::warn!(
+            provider = name,
+            "no {name} provider is given (WAYBILL_{}_URL): this process starts a simulator of its own, which charges and ships nothing and \
+             which no other process knows",
+            name.to_uppercase()
+        );
     }
     Ok(Some(Simulator::start(data_dir, launcher, provider).await?))
 }

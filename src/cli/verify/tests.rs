@@ -154,6 +154,7 @@ impl Given {
                 stream: history.stream(StreamKind::Order),
                 name: SAGA_TIMER.into(),
                 due_at: Utc::now(),
+                set_at: Utc::now(),
             }],
             vault: vec![VaultEntry { subject: order.0, person: Uuid::now_v7(), sealed: vec![7; 40] }],
             ..Change::default()

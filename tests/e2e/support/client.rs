@@ -105,6 +105,13 @@ impl Client {
         ledgers
     }
 
+    /// How many requests of each kind a provider has had, by its own count.
+    pub(crate) async fn requests(&self, provider: &str) -> BTreeMap<String, u64> {
+        let url = format!("{}/control", self.url(provider));
+        let told: Value = self.http.get(url).send().await.expect("an answer").json().await.expect("JSON");
+        serde_json::from_value(told["requests"].clone()).unwrap_or_else(|error| panic!("{error}: {told}"))
+    }
+
     pub(crate) async fn control(&self, provider: &str, mode: Value) {
         let request = self.http.post(format!("{}/control", self.url(provider))).json(&mode);
         assert!(request.send().await.expect("an answer").status().is_success());

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use eventstore::{
     Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MemoryEventStore,
-    Position, ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use serde_json::{Value, json};
 use std::{
@@ -89,8 +89,8 @@ impl EventStore for Slow {
     ) -> Result<Vec<Timer>, ReadError> {
         self.inner.timers(slots, after, limit).await
     }
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
-        self.inner.move_timer(stream, name, due_at).await
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
+        self.inner.move_timers(moves).await
     }
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
         self.inner.take_leases(slots, owner, ttl).await

@@ -11,7 +11,7 @@ use domain::{
     order::{CancelRequested, Reservation, StockReserved},
     saga::Direction,
 };
-use eventstore::{EventStore, Role, Slot, StreamId};
+use eventstore::{EventStore, Role, Slot, StreamId, TimerMove};
 use serde_json::{Value, json};
 
 fn receipt(reference: &str) -> Value {
@@ -208,7 +208,9 @@ async fn whatever_is_reported_or_asked_for_makes_the_saga_due() {
         let work = Released::new(LocationMode::Manual).await;
         let stream = StreamId::new(id_of(&json!({ "order_id": work.order })).0, "order");
         let later = chrono::Utc::now() + chrono::TimeDelta::days(1);
-        work.app.store.move_timer(&stream, "saga", later).await.unwrap();
+        let (name, set_at, upto) = ("saga".into(), chrono::Utc::now(), eventstore::Position(i64::MAX));
+        let moved = TimerMove { stream, name, due_at: later, set_at, upto };
+        work.app.store.move_timers(&[moved]).await.unwrap();
         assert!(due(&work).await > chrono::Utc::now());
         let answer = match verb {
             "cancel" => {

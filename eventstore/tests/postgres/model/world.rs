@@ -4,7 +4,7 @@ use eventstore::contract::given::{append, at, everything, stream};
 use eventstore::sql::Options;
 use eventstore::{
     Append, AppendError, Appended, Claim, EventStore, Expected, Fence, Incarnation, Lifetime, Log, MemoryEventStore,
-    PgEventStore, Position, Slot, StreamAppend, StreamId, VaultEntry, Version,
+    PgEventStore, Position, Slot, StreamAppend, StreamId, TimerMove, VaultEntry, Version,
 };
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
@@ -73,8 +73,10 @@ impl World {
             }
             Op::MoveTimer { stream, name, due } => {
                 let stream = StreamId::new(self.ids[stream], KINDS[0]);
-                self.model.move_timer(&stream, TIMERS[name], at(due)).await.unwrap();
-                self.postgres.move_timer(&stream, TIMERS[name], at(due)).await.unwrap();
+                let (name, due_at) = (TIMERS[name].into(), at(due));
+                let moves = [TimerMove { stream, name, due_at, set_at: at(due - 1), upto: Position(i64::MAX) }];
+                self.model.move_timers(&moves).await.unwrap();
+                self.postgres.move_timers(&moves).await.unwrap();
             }
         }
         Ok(())

@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use eventstore::{
     Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Lives, Log, LogHead, MemoryEventStore,
-    Position, ReadError, RecordedEvent, Slot, SlotOwner, StreamId, Timer,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use std::{
     sync::{
@@ -97,8 +97,8 @@ impl EventStore for Taught {
     ) -> Result<Vec<Timer>, ReadError> {
         self.store.timers(slots, after, limit).await
     }
-    async fn move_timer(&self, stream: &StreamId, name: &str, due_at: DateTime<Utc>) -> Result<(), AppendError> {
-        self.store.move_timer(stream, name, due_at).await
+    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
+        self.store.move_timers(moves).await
     }
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
         self.store.take_leases(slots, owner, ttl).await

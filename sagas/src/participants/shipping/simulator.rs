@@ -51,6 +51,11 @@ impl ShippingSimulator {
         self.switch.set(mode);
     }
 
+    /// How it behaves now.
+    pub fn mode(&self) -> Mode {
+        self.switch.mode()
+    }
+
     /// Ends whatever waits or hangs; later calls are turned away. The file is closed with the last clone.
     pub fn stop(&self) {
         self.switch.stop();
