@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where settings may stand besides flags and the environment.
@@ -68,6 +69,12 @@ pub struct Options {
     /// A shipping provider of your own; without it the simulator is started
     #[arg(long, env = "WAYBILL_SHIPPING_URL", global = true, value_name = "URL")]
     pub shipping_url: Option<String>,
+    /// The payment provider forgets a key after so many seconds, 60 or more [default: never]
+    #[arg(long, env = "WAYBILL_PAYMENT_KEY_LIFETIME", global = true, value_name = "SECONDS")]
+    pub payment_key_lifetime: Option<u64>,
+    /// The shipping provider forgets a key after so many seconds, 60 or more [default: never]
+    #[arg(long, env = "WAYBILL_SHIPPING_KEY_LIFETIME", global = true, value_name = "SECONDS")]
+    pub shipping_key_lifetime: Option<u64>,
     /// How much of its time the audit of Kafka and of the read model works, 0 to 1; 0: not at all [default: 0.05]
     #[arg(long, env = "WAYBILL_AUDIT_SHARE", global = true, value_name = "SHARE")]
     pub audit_share: Option<f64>,
@@ -121,6 +128,9 @@ pub struct Settings {
     pub participants: Participants,
     pub payment_url: Option<String>,
     pub shipping_url: Option<String>,
+    /// `None`: its keys live as long as its ledger.
+    pub payment_key_lifetime: Option<Duration>,
+    pub shipping_key_lifetime: Option<Duration>,
     pub audit_share: f64,
     pub log_format: Option<LogFormat>,
     pub log: String,
@@ -170,12 +180,26 @@ impl Settings {
             participants: first!(participants).unwrap_or_default(),
             payment_url: first!(payment_url),
             shipping_url: first!(shipping_url),
+            payment_key_lifetime: key_lifetime("payment", first!(payment_key_lifetime))?,
+            shipping_key_lifetime: key_lifetime("shipping", first!(shipping_key_lifetime))?,
             audit_share,
             log_format: first!(log_format),
             log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             from_scratch: flags.from_scratch,
             roles,
         })
+    }
+}
+
+/// With a shorter life a key would be forgotten before a call that is on its way could be asked after.
+const MIN_KEY_LIFETIME: u64 = 60;
+
+fn key_lifetime(provider: &str, seconds: Option<u64>) -> Result<Option<Duration>> {
+    match seconds {
+        Some(seconds) if seconds < MIN_KEY_LIFETIME => {
+            bail!("{provider}_key_lifetime is {seconds}; it must be {MIN_KEY_LIFETIME} or more")
+        }
+        seconds => Ok(seconds.map(Duration::from_secs)),
     }
 }
 

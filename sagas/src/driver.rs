@@ -4,8 +4,8 @@
 //! - one driver a saga, in a slot of ours; each append carries the slot's epoch;
 //! - what a participant answered is not lost to a version race: the history is read again and the same answer decided on again;
 //! - a call in flight is not broken off when someone else appends; a wait is;
-//! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call: in the life that is lost it may
-//!   have made that call already, and may have undone it.
+//! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call, and by its reference where keys
+//!   are forgotten: in the life that is lost it may have made that call already, and may have undone it.
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
@@ -30,6 +30,10 @@ use tokio::time::Instant;
 const STUCK_FOR: Duration = Duration::from_secs(60);
 /// A saga that waits for a participant to be back is looked at no less often, for its budget's sake.
 const PARKED_AT_MOST: Duration = Duration::from_secs(3600);
+
+/// A key is not sent in the last tenth of its life, and in no less than this: a call may be on its way for a while, and be the second one
+/// to act if the key is forgotten by then.
+const KEY_MARGIN: TimeDelta = TimeDelta::seconds(10);
 
 /// Drives the job's saga until it is put down.
 pub(crate) async fn drive(shared: &Shared, job: Job) {
@@ -196,7 +200,8 @@ impl<'a> Driver<'a> {
         let is_restored = self.history.placed_in.is_some_and(|life| life < self.shared.slots.life());
         let ask = match () {
             () if self.has_outlived_its_key(&tries.request) => Ask::Only,
-            () if tries.unsure || is_restored => Ask::First,
+            () if is_restored => Ask::LostLife,
+            () if tries.unsure => Ask::First,
             () => Ask::No,
         };
         let undone = if is_restored { self.undone_in_a_lost_life(action).await } else { None };
@@ -218,7 +223,9 @@ impl<'a> Driver<'a> {
         };
         for step in steps {
             let key = self.history.fulfillment.key(self.order, *step, Direction::Compensate);
-            if let Some(answer) = undone(&key, *step, &*self.shared.payment, &*self.shared.shipping).await {
+            if let Some(answer) =
+                undone(&key, &self.order.to_string(), *step, &*self.shared.payment, &*self.shared.shipping).await
+            {
                 return Some(answer);
             }
         }
@@ -328,14 +335,15 @@ impl<'a> Driver<'a> {
         self.shared.config.retry.budget - (self.shared.clock.now() - retrying.since)
     }
 
-    /// The step may have been begun, and its key forgotten since.
+    /// The step may have been begun, and its key forgotten since; or it would be before a call that is sent now arrives.
     fn has_outlived_its_key(&self, request: &Request) -> bool {
         let lifetime = match request.participant() {
             crate::limits::Participant::Payment => self.shared.payment.key_lifetime(),
             crate::limits::Participant::Shipping => self.shared.shipping.key_lifetime(),
         };
         let Some(lifetime) = lifetime.and_then(|lifetime| TimeDelta::from_std(lifetime).ok()) else { return false };
-        self.shared.clock.now() - self.begun.unwrap_or(DateTime::<Utc>::MIN_UTC) > lifetime
+        let margin = (lifetime / 10).max(KEY_MARGIN);
+        self.shared.clock.now() - self.begun.unwrap_or(DateTime::<Utc>::MIN_UTC) > lifetime - margin
     }
 
     /// It can't be carried on by this build, as it is: seen in the logs and the metrics, and looked at again later.

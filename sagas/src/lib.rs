@@ -17,6 +17,7 @@ pub mod erasure;
 mod job;
 mod limits;
 mod live;
+mod lookup;
 mod metrics;
 pub mod participants;
 mod perform;

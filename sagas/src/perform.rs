@@ -1,8 +1,10 @@
 //! One action as one participant's call, and its answer as a reply of the saga's.
 //!
 //! Done and refused are definite. Anything else is none: nothing is assumed, and the same request goes out again under the same
-//! key, after a question when the last one may have arrived.
+//! key, after a question when the last one may have arrived. A key that the participant may have forgotten is not sent again: then only
+//! what it holds under our reference counts (`lookup`).
 use crate::limits::Participant;
+use crate::lookup::LookUp;
 use crate::metrics;
 use crate::participants::payment::{self, AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, VoidRequest};
 use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
@@ -30,7 +32,9 @@ pub(crate) enum Ask {
     No,
     /// The last try may have arrived.
     First,
-    /// The key is older than the participant keeps it: it may not be sent again.
+    /// The call may have been made in a life of the log that is lost, at any time.
+    LostLife,
+    /// The participant may have forgotten the key: it may not be sent again, so what is held under our reference must tell.
     Only,
 }
 
@@ -43,12 +47,12 @@ pub(crate) enum Answer {
         retry_after: Option<Duration>,
         message: String,
     },
-    /// Only asked, and nothing is known of the key.
+    /// Only asked, and what is there is no answer: nothing, or several, or not what was asked for.
     Forgotten,
 }
 
 impl Answer {
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Answer::Definite(Reply::Refused { .. }) => "refused",
             Answer::Definite(_) => "done",
@@ -133,12 +137,28 @@ impl Request {
             };
             let outcome = asked.as_ref().map_or("nothing", Answer::outcome);
             metrics::call(self.participant(), "query", outcome, begun.elapsed());
-            match asked {
-                Some(answer) => return answer,
-                None if ask == Ask::Only => return Answer::Forgotten,
-                None => {}
+            if let Some(answer) = asked {
+                return answer;
             }
         }
+        // The forward call may be older than this one: its key says nothing where keys are forgotten.
+        let keys = match self.participant() {
+            Participant::Payment => payment.key_lifetime(),
+            Participant::Shipping => shipping.key_lifetime(),
+        };
+        if ask == Ask::Only || (keys.is_some() && (ask == Ask::LostLife || self.is_nameless_undo())) {
+            match self.look_up(payment, shipping).await {
+                LookUp::Answered(answer) => return answer,
+                LookUp::Send(request) => return request.send_now(payment, shipping).await,
+                LookUp::Nothing if ask == Ask::Only => return Answer::Forgotten,
+                // Whoever may have called is long gone.
+                LookUp::Nothing => {}
+            }
+        }
+        self.send_now(payment, shipping).await
+    }
+
+    async fn send_now(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort) -> Answer {
         let begun = Instant::now();
         let answer = match self {
             Request::Authorize(request) => self.answer(payment.authorize(request).await, |done| self.authorized(done)),
@@ -183,7 +203,11 @@ impl Request {
         Some(self.answer(known, Ok))
     }
 
-    fn answer<T>(&self, result: Result<T, StepError>, done: impl FnOnce(T) -> Result<Reply, StepError>) -> Answer {
+    pub(crate) fn answer<T>(
+        &self,
+        result: Result<T, StepError>,
+        done: impl FnOnce(T) -> Result<Reply, StepError>,
+    ) -> Answer {
         match result.and_then(done) {
             Ok(reply) => Answer::Definite(reply),
             Err(error) => self.missing(error, false),
@@ -191,7 +215,7 @@ impl Request {
     }
 
     /// `before`: an earlier try may have acted, whatever becomes of this one.
-    fn missing(&self, error: StepError, before: bool) -> Answer {
+    pub(crate) fn missing(&self, error: StepError, before: bool) -> Answer {
         match error {
             // The first request under this key was another one. Its answer stands, and a question will tell it.
             StepError::Refused { code, message } if code == "key_reused" => {
@@ -209,12 +233,12 @@ impl Request {
         }
     }
 
-    fn authorized(&self, done: payment::Authorization) -> Result<Reply, StepError> {
+    pub(crate) fn authorized(&self, done: payment::Authorization) -> Result<Reply, StepError> {
         let amount = self.ours(&done.amount)?;
         Ok(Reply::Authorized { authorization_id: done.authorization_id, amount, expires_at: done.expires_at })
     }
 
-    fn captured(&self, done: payment::Capture) -> Result<Reply, StepError> {
+    pub(crate) fn captured(&self, done: payment::Capture) -> Result<Reply, StepError> {
         Ok(Reply::Captured { capture_id: done.capture_id, amount: self.ours(&done.amount)? })
     }
 
@@ -232,9 +256,10 @@ impl Request {
     }
 }
 
-/// Asks for the key of a step's undoing. `None`: nothing is known of it, so nothing was undone.
+/// Asks for the key of a step's undoing, and where keys are forgotten for what is held. `None`: nothing was undone.
 pub(crate) async fn undone(
     key: &str,
+    reference: &str,
     step: Step,
     payment: &dyn PaymentPort,
     shipping: &dyn ShippingPort,
@@ -244,14 +269,24 @@ pub(crate) async fn undone(
         _ => (Participant::Payment, Instant::now()),
     };
     let found = match participant {
-        Participant::Shipping => shipping.query(key).await.map(|found| {
-            let voided = matches!(found, Some(ShippingOutcome::Voided(_)));
-            (voided, matches!(found, Some(ShippingOutcome::InProgress)))
-        }),
-        Participant::Payment => payment.query(key).await.map(|found| {
-            let voided = matches!(found, Some(PaymentOutcome::Voided(_)));
-            (voided, matches!(found, Some(PaymentOutcome::InProgress)))
-        }),
+        Participant::Shipping => match shipping.query(key).await {
+            Ok(None) if shipping.key_lifetime().is_some() => {
+                shipping.find(reference).await.map(|held| (held.iter().any(|held| held.voided), false))
+            }
+            found => found.map(|found| {
+                let voided = matches!(found, Some(ShippingOutcome::Voided(_)));
+                (voided, matches!(found, Some(ShippingOutcome::InProgress)))
+            }),
+        },
+        Participant::Payment => match payment.query(key).await {
+            Ok(None) if payment.key_lifetime().is_some() => {
+                payment.find(reference).await.map(|held| (held.iter().any(|held| held.voided), false))
+            }
+            found => found.map(|found| {
+                let voided = matches!(found, Some(PaymentOutcome::Voided(_)));
+                (voided, matches!(found, Some(PaymentOutcome::InProgress)))
+            }),
+        },
     };
     let answer = match found {
         Ok((true, _)) => Some(Answer::Definite(Reply::Stuck { cause: UNDONE.to_owned() })),
@@ -271,7 +306,7 @@ pub(crate) async fn undone(
 /// Why a saga pauses whose step was undone in a life of the log that is lost.
 const UNDONE: &str = "undone_before_restore";
 
-fn labelled(request: &LabelRequest, done: shipping::Label) -> Reply {
+pub(crate) fn labelled(request: &LabelRequest, done: shipping::Label) -> Reply {
     let shipping::Label { label_id, carrier, tracking_number, cost: _ } = done;
     Reply::LabelBought(shipment::Label { key: request.key.clone(), label_id, carrier, tracking_number })
 }

@@ -8,6 +8,9 @@
 //! | `POST /control` `{"mode":"ok"}` | `ok`, `down` (503, nothing acts), `slow` (waits `ms` first), `hang` (never answers, nothing acts), `hang_after_acting` (acts, never answers a key's first call) |
 //! | `GET /healthz` | 200 while it runs |
 //! | `GET /v1/operations/{key}` | what became of a key; 404 `not_found` when nothing is known of it |
+//! | `GET /v1/authorizations?reference=…`, `GET /v1/labels?reference=…` | what is held under a reference, with the keys that are still known |
+//!
+//! With a key lifetime a key that is older is forgotten: used again, it acts again.
 //!
 //! The mode applies to everything under `/v1`. Errors are `application/problem+json` with a `code`: 422 a refusal for
 //! good, 409 the key is in use, 503 turned away without acting, 500 nobody knows, 400 not understood.
@@ -62,10 +65,11 @@ pub async fn run(
     provider: Provider,
     addr: SocketAddr,
     ledger: &Path,
+    key_lifetime: Option<Duration>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(addr).await.with_context(|| format!("can't listen on {addr}"))?;
-    serve(provider, listener, ledger, shutdown).await
+    serve(provider, listener, ledger, key_lifetime, shutdown).await
 }
 
 /// Serves on a socket that listens already, so that the caller knows its port; returns once all is stopped and the
@@ -77,11 +81,12 @@ pub async fn serve(
     provider: Provider,
     listener: TcpListener,
     ledger: &Path,
+    key_lifetime: Option<Duration>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     match provider {
         Provider::Payment => {
-            let simulator = open(ledger, PaymentSimulator::open).await?;
+            let simulator = open(ledger, key_lifetime, PaymentSimulator::open).await?;
             let stop = {
                 let simulator = simulator.clone();
                 move || simulator.stop()
@@ -89,7 +94,7 @@ pub async fn serve(
             until_stopped(listener, payment::routes(simulator), stop, shutdown).await
         }
         Provider::Shipping => {
-            let simulator = open(ledger, ShippingSimulator::open).await?;
+            let simulator = open(ledger, key_lifetime, ShippingSimulator::open).await?;
             let stop = {
                 let simulator = simulator.clone();
                 move || simulator.stop()
@@ -102,10 +107,11 @@ pub async fn serve(
 /// Reading a long ledger takes a while, so it is done off the runtime's threads.
 async fn open<S: Send + 'static>(
     ledger: &Path,
-    open: fn(&Path) -> Result<S, sagas::participants::OpenError>,
+    key_lifetime: Option<Duration>,
+    open: fn(&Path, Option<Duration>) -> Result<S, sagas::participants::OpenError>,
 ) -> anyhow::Result<S> {
     let path: PathBuf = ledger.to_owned();
-    Ok(tokio::task::spawn_blocking(move || open(&path)).await??)
+    Ok(tokio::task::spawn_blocking(move || open(&path, key_lifetime)).await??)
 }
 
 async fn until_stopped(

@@ -1,11 +1,11 @@
 //! What goes wrong in tests: a store and participants that lose, delay and repeat, by a seed; and points at which a test steps in.
 use crate::participants::payment::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, InProcessPayment, PaymentOutcome, PaymentPort, Refund,
-    RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, InProcessPayment, PaymentOutcome,
+    PaymentPort, Refund, RefundRequest, VoidRequest, Voided,
 };
 use crate::participants::shipping::{
-    InProcessShipping, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking,
-    VoidLabelRequest,
+    HeldLabel, InProcessShipping, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort,
+    Tracking, VoidLabelRequest,
 };
 use crate::participants::{ForgetRequest, Forgotten, StepError};
 use async_trait::async_trait;
@@ -37,8 +37,6 @@ pub(super) struct Faults {
     pub(super) rate: Mutex<f64>,
     points: AtomicUsize,
     pub(super) at_point: Mutex<Option<AtPoint>>,
-    /// How long the payment provider keeps a key.
-    pub(super) key_lifetime: Mutex<Option<Duration>>,
     pub(super) calls: AtomicUsize,
     pub(super) queries: AtomicUsize,
     pub(super) appends: AtomicUsize,
@@ -70,7 +68,6 @@ impl Faults {
             rate: Mutex::new(0.0),
             points: AtomicUsize::new(0),
             at_point: Mutex::new(None),
-            key_lifetime: Mutex::new(None),
             calls: AtomicUsize::new(0),
             queries: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
@@ -157,7 +154,7 @@ macro_rules! through {
 #[async_trait]
 impl PaymentPort for FaultyPayment {
     fn key_lifetime(&self) -> Option<Duration> {
-        *self.1.key_lifetime.lock().unwrap()
+        self.0.key_lifetime()
     }
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
         through!(self, request, authorize)
@@ -174,6 +171,11 @@ impl PaymentPort for FaultyPayment {
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         through!(self, request, forget)
     }
+    async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError> {
+        self.1.queries.fetch_add(1, Ordering::SeqCst);
+        let (port, reference) = (Arc::clone(&self.0), reference.to_owned());
+        self.1.call(async move { port.find(&reference).await }).await
+    }
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
         let (port, key) = (Arc::clone(&self.0), key.to_owned());
@@ -184,7 +186,7 @@ impl PaymentPort for FaultyPayment {
 #[async_trait]
 impl ShippingPort for FaultyShipping {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        self.0.key_lifetime()
     }
     async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError> {
         through!(self, request, rate)
@@ -200,6 +202,11 @@ impl ShippingPort for FaultyShipping {
     }
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         through!(self, request, forget)
+    }
+    async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError> {
+        self.1.queries.fetch_add(1, Ordering::SeqCst);
+        let (port, reference) = (Arc::clone(&self.0), reference.to_owned());
+        self.1.call(async move { port.find(&reference).await }).await
     }
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);

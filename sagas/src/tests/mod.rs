@@ -2,6 +2,7 @@
 mod crashes;
 mod erasure;
 mod faults;
+mod forgotten;
 mod invariants;
 mod newer;
 mod outages;

@@ -93,13 +93,19 @@ impl World {
             clock: Arc::new(VirtualClock(Arc::clone(&store))),
             store,
             faults,
-            payment: PaymentSimulator::volatile(),
-            shipping: ShippingSimulator::volatile(),
+            payment: PaymentSimulator::volatile(None),
+            shipping: ShippingSimulator::volatile(None),
             secrets: Arc::default(),
             mode: Arc::new(Mutex::new(LocationMode::Auto)),
             orders: Arc::default(),
             received: Arc::default(),
         }
+    }
+
+    /// The same, with providers that forget keys.
+    pub(super) fn forgetting(self, keys: Duration) -> World {
+        let (payment, shipping) = (PaymentSimulator::volatile(Some(keys)), ShippingSimulator::volatile(Some(keys)));
+        World { payment, shipping, ..self }
     }
 
     /// The same world, where the store was lost and this one restored in its place. What was placed since is unknown to it.
