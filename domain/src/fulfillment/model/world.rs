@@ -1,5 +1,6 @@
 //! One order, its history, and everybody who meddles with it: a runner that crashes, a network that loses, delays and repeats,
 //! a shop that cancels, staff, an operator. Each append is checked as it is made.
+use super::calm;
 use super::provider::{Plan, Provider};
 use crate::{
     Event, LineId,
@@ -224,6 +225,7 @@ impl World {
             self.history.push(event);
         }
         assert_eq!(state, Fulfillment::fold(&self.history), "what is carried is what is recorded");
+        calm::keeps_its_word(&state, &self.context);
         self.carried = Some(state);
     }
 
