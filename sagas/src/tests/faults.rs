@@ -37,6 +37,12 @@ pub(super) struct Faults {
     pub(super) rate: Mutex<f64>,
     points: AtomicUsize,
     pub(super) at_point: Mutex<Option<AtPoint>>,
+    /// One node's calls meet this.
+    pub(super) aim: Mutex<Option<Aim>>,
+    /// The key of each call, and when its caller made up its mind to it.
+    pub(super) sent: Mutex<Vec<(String, Instant)>>,
+    /// How far the runners' wall clocks are off.
+    pub(super) skew: Mutex<TimeDelta>,
     pub(super) calls: AtomicUsize,
     pub(super) queries: AtomicUsize,
     pub(super) appends: AtomicUsize,
@@ -48,10 +54,17 @@ impl fmt::Debug for Faults {
     }
 }
 
-enum Fault {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
     None,
     /// Turned away; it did not act.
+    TurnedAway,
+    /// A definite no; it did not act.
     Refused,
+    /// Someone else is at it, it is said.
+    InUse,
+    /// It arrives twice, and the second answer is heard.
+    Twice,
     /// It never arrives.
     Lost,
     /// It acts, the answer is lost.
@@ -68,10 +81,17 @@ impl Faults {
             rate: Mutex::new(0.0),
             points: AtomicUsize::new(0),
             at_point: Mutex::new(None),
+            aim: Mutex::new(None),
+            sent: Mutex::default(),
+            skew: Mutex::new(TimeDelta::zero()),
             calls: AtomicUsize::new(0),
             queries: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
         })
+    }
+
+    fn is_stormy(&self) -> bool {
+        *self.rate.lock().unwrap() > 0.0
     }
 
     pub(super) fn chance(&self, of: f64) -> bool {
@@ -95,8 +115,9 @@ impl Faults {
         if !self.chance(rate) {
             return Fault::None;
         }
-        match self.up_to(5) {
-            0 => Fault::Refused,
+        match self.up_to(6) {
+            5 => Fault::Twice,
+            0 => Fault::TurnedAway,
             1 => Fault::Lost,
             2 => Fault::Unheard,
             3 => Fault::Late(Duration::from_millis(self.up_to(20_000))),
@@ -104,26 +125,37 @@ impl Faults {
         }
     }
 
-    /// One call of a participant, with what befalls it.
-    async fn call<T: Send + 'static>(
-        &self,
-        call: impl Future<Output = Result<T, StepError>> + Send + 'static,
-    ) -> Result<T, StepError> {
+    /// One call of a participant, with what befalls it. Without a key it is a question.
+    async fn call<T, F>(&self, key: &str, ice: &Ice, call: impl Fn() -> F + Send + 'static) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StepError>> + Send + 'static,
+    {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        self.sent.lock().unwrap().push((key.to_owned(), Instant::now()));
+        let aimed = self.aimed(key);
         self.point().await;
-        let answer = match self.next() {
-            Fault::None => call.await,
-            Fault::Refused => Err(StepError::retryable("turned away")),
+        ice.thawed().await;
+        let answer = match aimed.unwrap_or_else(|| self.next()) {
+            Fault::None => call().await,
+            Fault::TurnedAway => Err(StepError::retryable("turned away")),
+            Fault::Refused => Err(StepError::refused("no", "no")),
+            Fault::InUse => Err(StepError::unknown("the key is in use")),
+            Fault::Twice => {
+                let _ = call().await;
+                call().await
+            }
             Fault::Lost => {
                 sleep(Duration::from_secs(5)).await;
                 Err(StepError::unknown("lost"))
             }
             Fault::Unheard => {
-                let _ = call.await;
+                let _ = call().await;
                 sleep(Duration::from_secs(5)).await;
                 Err(StepError::unknown("the answer was lost"))
             }
             Fault::Late(late) => {
+                let call = call();
                 tokio::spawn(async move {
                     sleep(Duration::from_secs(5) + late).await;
                     let _ = call.await;
@@ -133,21 +165,61 @@ impl Faults {
             }
             Fault::Slow(slow) => {
                 sleep(slow.min(Duration::from_secs(4))).await;
-                call.await
+                call().await
             }
         };
         self.point().await;
+        ice.thawed().await;
         answer
+    }
+
+    /// What was aimed at calls like this one: at so many of them, then no more.
+    fn aimed(&self, key: &str) -> Option<Fault> {
+        let mut aim = self.aim.lock().unwrap();
+        let aim = aim.as_mut().filter(|aim| aim.times > 0 && key.contains(&aim.at))?;
+        aim.times -= 1;
+        Some(aim.fault)
     }
 }
 
-pub(super) struct FaultyPayment(pub(super) Arc<InProcessPayment>, pub(super) Arc<Faults>);
-pub(super) struct FaultyShipping(pub(super) Arc<InProcessShipping>, pub(super) Arc<Faults>);
+/// A fault for the calls of one node of the saga: `/STEP/DIRECTION/`.
+#[derive(Clone, Debug)]
+pub(super) struct Aim {
+    pub(super) at: String,
+    pub(super) fault: Fault,
+    /// So many calls of it are still to be met.
+    pub(super) times: usize,
+}
+
+/// A process that is frozen neither calls nor hears, while the world goes on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ice(Arc<watch::Sender<bool>>);
+
+impl Ice {
+    pub(super) fn freeze(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) fn thaw(&self) {
+        self.0.send_replace(false);
+    }
+
+    async fn thawed(&self) {
+        let _ = self.0.subscribe().wait_for(|is_frozen| !is_frozen).await;
+    }
+}
+
+pub(super) struct FaultyPayment(pub(super) Arc<InProcessPayment>, pub(super) Arc<Faults>, pub(super) Ice);
+pub(super) struct FaultyShipping(pub(super) Arc<InProcessShipping>, pub(super) Arc<Faults>, pub(super) Ice);
 
 macro_rules! through {
     ($self:ident, $request:ident, $method:ident) => {{
         let (port, request) = (Arc::clone(&$self.0), $request.clone());
-        $self.1.call(async move { port.$method(&request).await }).await
+        let call = move || {
+            let (port, request) = (Arc::clone(&port), request.clone());
+            async move { port.$method(&request).await }
+        };
+        $self.1.call(&$request.key, &$self.2, call).await
     }};
 }
 
@@ -173,13 +245,21 @@ impl PaymentPort for FaultyPayment {
     }
     async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, reference) = (Arc::clone(&self.0), reference.to_owned());
-        self.1.call(async move { port.find(&reference).await }).await
+        let (port, asked) = (Arc::clone(&self.0), reference.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.find(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
     }
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, key) = (Arc::clone(&self.0), key.to_owned());
-        self.1.call(async move { port.query(&key).await }).await
+        let (port, asked) = (Arc::clone(&self.0), key.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.query(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
     }
 }
 
@@ -189,7 +269,7 @@ impl ShippingPort for FaultyShipping {
         self.0.key_lifetime()
     }
     async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError> {
-        through!(self, request, rate)
+        self.0.rate(request).await
     }
     async fn label(&self, request: &LabelRequest) -> Result<Label, StepError> {
         through!(self, request, label)
@@ -205,39 +285,48 @@ impl ShippingPort for FaultyShipping {
     }
     async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, reference) = (Arc::clone(&self.0), reference.to_owned());
-        self.1.call(async move { port.find(&reference).await }).await
+        let (port, asked) = (Arc::clone(&self.0), reference.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.find(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
     }
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, key) = (Arc::clone(&self.0), key.to_owned());
-        self.1.call(async move { port.query(&key).await }).await
+        let (port, asked) = (Arc::clone(&self.0), key.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.query(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
     }
 }
 
 /// A store whose answers get lost, and whose leases run out by the test's own clock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FaultyStore {
     pub(super) inner: Arc<dyn EventStore>,
     pub(super) faults: Arc<Faults>,
-    renewed: Mutex<HashMap<Uuid, Instant>>,
+    renewed: Arc<Mutex<HashMap<Uuid, Instant>>>,
     /// When appends were made, by the test's clock, and by their last position.
-    times: Mutex<BTreeMap<Position, DateTime<Utc>>>,
-    began: (DateTime<Utc>, Instant),
+    times: Arc<Mutex<BTreeMap<Position, DateTime<Utc>>>>,
+    pub(super) began: (DateTime<Utc>, Instant),
     /// Owners whose renewals do not get through.
-    pub(super) cut_off: Mutex<Vec<Uuid>>,
+    pub(super) cut_off: Arc<Mutex<Vec<Uuid>>>,
+    ice: Ice,
 }
 
 impl FaultyStore {
     pub(super) fn new(inner: Arc<dyn EventStore>, faults: Arc<Faults>) -> Arc<FaultyStore> {
-        let (renewed, cut_off) = (Mutex::default(), Mutex::default());
         Arc::new(FaultyStore {
             inner,
             faults,
-            renewed,
-            times: Mutex::default(),
+            renewed: Arc::default(),
+            times: Arc::default(),
             began: (Utc::now(), Instant::now()),
-            cut_off,
+            cut_off: Arc::default(),
+            ice: Ice::default(),
         })
     }
 
@@ -246,11 +335,17 @@ impl FaultyStore {
         Arc::new(FaultyStore {
             inner,
             faults: Arc::clone(&self.faults),
-            renewed: Mutex::default(),
-            times: Mutex::new(self.times.lock().unwrap().clone()),
+            renewed: Arc::default(),
+            times: Arc::new(Mutex::new(self.times.lock().unwrap().clone())),
             began: self.began,
-            cut_off: Mutex::default(),
+            cut_off: Arc::default(),
+            ice: Ice::default(),
         })
+    }
+
+    /// The same for one runner, which may freeze.
+    pub(super) fn of(&self, ice: &Ice) -> FaultyStore {
+        FaultyStore { ice: ice.clone(), ..self.clone() }
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -266,12 +361,13 @@ impl FaultyStore {
 
     /// Of an owner that is cut off nothing comes here, nor any answer there.
     async fn unless_cut_off(&self, owner: Uuid) {
+        self.ice.thawed().await;
         if self.cut_off.lock().unwrap().contains(&owner) {
             std::future::pending::<()>().await;
         }
     }
 
-    fn stamped(&self, mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
+    pub(super) fn stamped(&self, mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
         let times = self.times.lock().unwrap();
         for event in &mut events {
             if let Some((_, at)) = times.range(event.position..).next() {
@@ -293,6 +389,7 @@ impl EventStore for FaultyStore {
         assert!(append.fence.is_some(), "a saga's append is fenced");
         self.faults.appends.fetch_add(1, Ordering::SeqCst);
         self.faults.point().await;
+        self.ice.thawed().await;
         let rate = *self.faults.rate.lock().unwrap() / 10.0;
         let answer = match self.faults.up_to(3) {
             _ if !self.faults.chance(rate) => self.inner.append(append).await.map(|appended| self.stamp(appended)),
@@ -304,6 +401,7 @@ impl EventStore for FaultyStore {
             }
         };
         self.faults.point().await;
+        self.ice.thawed().await;
         answer
     }
 
@@ -311,12 +409,17 @@ impl EventStore for FaultyStore {
         if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
             return Err(ReadError::Unavailable("not now".into()));
         }
+        self.ice.thawed().await;
         self.inner.read_streams(id).await.map(|events| self.stamped(events))
     }
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.ice.thawed().await;
         if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
             return Err(ReadError::Unavailable("not now".into()));
         }
+        // Some of it is heard twice.
+        let again = if self.faults.is_stormy() { self.faults.up_to(4) as i64 } else { 0 };
+        let after = Position((after.0 - again).max(0));
         self.inner.read_log(after, limit).await.map(|events| self.stamped(events))
     }
     async fn lives(&self) -> Result<eventstore::Lives, ReadError> {

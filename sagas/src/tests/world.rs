@@ -1,5 +1,5 @@
 //! A shop, a store, two providers and as many runners as a test wants, on a clock that the test owns.
-use super::faults::{Faults, FaultyPayment, FaultyShipping, FaultyStore};
+use super::faults::{Faults, FaultyPayment, FaultyShipping, FaultyStore, Ice};
 use crate::participants::payment::{InProcessPayment, PaymentSimulator};
 use crate::participants::shipping::{InProcessShipping, ShippingSimulator};
 use crate::participants::{DEFAULT_TIME_LIMIT, Entry};
@@ -73,7 +73,7 @@ struct VirtualClock(Arc<FaultyStore>);
 
 impl Clock for VirtualClock {
     fn now(&self) -> DateTime<Utc> {
-        self.0.now()
+        self.0.now() + *self.0.faults.skew.lock().unwrap()
     }
 }
 
@@ -87,14 +87,15 @@ impl World {
     pub(super) fn on(store: Arc<dyn EventStore>, seed: u64, late: Duration) -> World {
         let faults = Faults::new(seed);
         let store = FaultyStore::new(store, Arc::clone(&faults));
+        let began = store.began;
         World {
             seed,
             late,
             clock: Arc::new(VirtualClock(Arc::clone(&store))),
             store,
             faults,
-            payment: PaymentSimulator::volatile(None),
-            shipping: ShippingSimulator::volatile(None),
+            payment: PaymentSimulator::volatile_since(began, None),
+            shipping: ShippingSimulator::volatile_since(began, None),
             secrets: Arc::default(),
             mode: Arc::new(Mutex::new(LocationMode::Auto)),
             orders: Arc::default(),
@@ -104,7 +105,9 @@ impl World {
 
     /// The same, with providers that forget keys.
     pub(super) fn forgetting(self, keys: Duration) -> World {
-        let (payment, shipping) = (PaymentSimulator::volatile(Some(keys)), ShippingSimulator::volatile(Some(keys)));
+        let (began, keys) = (self.store.began, Some(keys));
+        let payment = PaymentSimulator::volatile_since(began, keys);
+        let shipping = ShippingSimulator::volatile_since(began, keys);
         World { payment, shipping, ..self }
     }
 
@@ -143,16 +146,17 @@ impl World {
     pub(super) fn run_with(&self, config: RunnerConfig) -> Running {
         let payment = InProcessPayment::new(self.payment.clone(), DEFAULT_TIME_LIMIT);
         let shipping = InProcessShipping::new(self.shipping.clone(), DEFAULT_TIME_LIMIT);
+        let ice = Ice::default();
         let deps = Deps {
-            store: self.store.clone(),
-            payment: Arc::new(FaultyPayment(Arc::new(payment), self.faults.clone())),
-            shipping: Arc::new(FaultyShipping(Arc::new(shipping), self.faults.clone())),
+            store: Arc::new(self.store.of(&ice)),
+            payment: Arc::new(FaultyPayment(Arc::new(payment), self.faults.clone(), ice.clone())),
+            shipping: Arc::new(FaultyShipping(Arc::new(shipping), self.faults.clone(), ice.clone())),
             secrets: self.secrets.clone(),
             locations: Arc::new(Mode(self.mode.clone())),
             clock: self.clock.clone(),
         };
         let (owner, stop) = (config.owner.id, CancellationToken::new());
-        Running { owner, handle: Runner::spawn(config, deps, &stop), stop }
+        Running { owner, handle: Runner::spawn(config, deps, &stop), ice, stop }
     }
 
     fn metadata(&self, kind: ActorKind, about: Uuid) -> Metadata {
@@ -308,14 +312,16 @@ impl World {
     /// Waits until every order has ended or waits for a person, and tells how long that took.
     pub(super) async fn settle(&self, within: Duration) -> Duration {
         let start = Instant::now();
+        let mut rest = self.orders();
         loop {
             let mut open = vec![];
-            for order in self.orders() {
+            for order in rest {
                 let history = self.history(order).await;
                 if !matches!(history.fulfillment.next(order), Next::Ended | Next::Wait(_)) {
                     open.push(order);
                 }
             }
+            rest = open.clone();
             let Some(first) = open.first() else { return start.elapsed() };
             if start.elapsed() > within {
                 let types = self.types(*first).await;
@@ -347,6 +353,7 @@ fn line(n: usize, sku: &str, quantity: i64, price: i64) -> OrderLine {
 pub(super) struct Running {
     pub(super) owner: Uuid,
     pub(super) handle: RunnerHandle,
+    pub(super) ice: Ice,
     stop: CancellationToken,
 }
 

@@ -178,6 +178,12 @@ impl<B: Books> Ledger<B> {
         Self::over(State::new(keys), Journal::volatile())
     }
 
+    /// The same by a clock that others go by too.
+    #[cfg(test)]
+    pub(super) fn volatile_since(began: (DateTime<Utc>, Instant), keys: Option<Duration>) -> Self {
+        Self { began, ..Self::volatile(keys) }
+    }
+
     /// Opens or creates the ledger in a file of its own, and forgets keys that are older than `keys`. Blocks while it reads.
     pub(super) fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
         let mut state = State::new(keys);

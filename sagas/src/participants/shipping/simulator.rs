@@ -45,6 +45,15 @@ impl ShippingSimulator {
         Self::over(Ledger::volatile(keys))
     }
 
+    /// The same by a clock that others go by too.
+    #[cfg(test)]
+    pub(crate) fn volatile_since(
+        began: (chrono::DateTime<chrono::Utc>, tokio::time::Instant),
+        keys: Option<Duration>,
+    ) -> Self {
+        Self::over(Ledger::volatile_since(began, keys))
+    }
+
     /// How long it knows a key; `None`: as long as its ledger exists.
     pub fn key_lifetime(&self) -> Option<Duration> {
         self.ledger.key_lifetime()
