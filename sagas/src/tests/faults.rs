@@ -308,7 +308,9 @@ impl ShippingPort for FaultyShipping {
 pub(super) struct FaultyStore {
     pub(super) inner: Arc<dyn EventStore>,
     pub(super) faults: Arc<Faults>,
-    renewed: Arc<Mutex<HashMap<Uuid, Instant>>>,
+    /// Who is there, and when each lease was taken or renewed: both run out by the test's clock.
+    there: Arc<Mutex<BTreeMap<Uuid, Instant>>>,
+    renewed: Arc<Mutex<HashMap<Slot, (Uuid, Instant)>>>,
     /// When appends were made, by the test's clock, and by their last position.
     times: Arc<Mutex<BTreeMap<Position, DateTime<Utc>>>>,
     pub(super) began: (DateTime<Utc>, Instant),
@@ -322,6 +324,7 @@ impl FaultyStore {
         Arc::new(FaultyStore {
             inner,
             faults,
+            there: Arc::default(),
             renewed: Arc::default(),
             times: Arc::default(),
             began: (Utc::now(), Instant::now()),
@@ -335,6 +338,7 @@ impl FaultyStore {
         Arc::new(FaultyStore {
             inner,
             faults: Arc::clone(&self.faults),
+            there: Arc::default(),
             renewed: Arc::default(),
             times: Arc::new(Mutex::new(self.times.lock().unwrap().clone())),
             began: self.began,
@@ -460,33 +464,42 @@ impl EventStore for FaultyStore {
 
     async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
         self.unless_cut_off(owner).await;
-        let over: Vec<Uuid> = {
-            let mut renewed = self.renewed.lock().unwrap();
-            renewed.insert(owner, Instant::now());
-            renewed.iter().filter(|(_, at)| at.elapsed() > ttl).map(|(owner, _)| *owner).collect()
+        let over: BTreeMap<Uuid, Vec<Slot>> = {
+            let (mut over, now) = (BTreeMap::<_, Vec<_>>::new(), Instant::now());
+            self.renewed.lock().unwrap().retain(|slot, (owner, at)| {
+                let is_over = now - *at > ttl;
+                if is_over {
+                    over.entry(*owner).or_default().push(*slot);
+                }
+                !is_over
+            });
+            over
         };
-        for owner in over {
-            self.inner.depart(owner).await?;
-            self.renewed.lock().unwrap().remove(&owner);
+        for (owner, slots) in over {
+            self.inner.release_leases(&slots, owner).await?;
         }
-        self.inner.take_leases(slots, owner, Duration::from_secs(86_400)).await
+        let leases = self.inner.take_leases(slots, owner, Duration::from_secs(86_400)).await?;
+        let now = Instant::now();
+        self.renewed.lock().unwrap().extend(leases.iter().map(|lease| (lease.slot, (owner, now))));
+        Ok(leases)
     }
 
     async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
         self.unless_cut_off(owner).await;
+        self.renewed.lock().unwrap().retain(|slot, (held_by, _)| *held_by != owner || !slots.contains(slot));
         self.inner.release_leases(slots, owner).await
     }
 
     async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
         self.unless_cut_off(owner.id).await;
-        let mut renewed = self.renewed.lock().unwrap();
-        renewed.insert(owner.id, Instant::now());
-        let there = renewed.iter().filter(|(_, at)| at.elapsed() <= ttl).map(|(owner, _)| *owner);
-        Ok(there.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
+        let mut there = self.there.lock().unwrap();
+        there.insert(owner.id, Instant::now());
+        Ok(there.iter().filter(|(_, at)| at.elapsed() <= ttl).map(|(owner, _)| *owner).collect())
     }
 
     async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
-        self.renewed.lock().unwrap().remove(&owner);
+        self.there.lock().unwrap().remove(&owner);
+        self.renewed.lock().unwrap().retain(|_, (held_by, _)| *held_by != owner);
         self.inner.depart(owner).await
     }
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
