@@ -96,7 +96,9 @@ impl World {
             let (saga, direction) = (parts.next().unwrap_or_default(), parts.nth(1));
             if direction == Some(Direction::Forward.name()) {
                 let sent = at + chrono::TimeDelta::from_std(sent.duration_since(began)).unwrap();
-                last.entry(saga.to_owned()).and_modify(|last: &mut DateTime<Utc>| *last = sent.max(*last)).or_insert(sent);
+                last.entry(saga.to_owned())
+                    .and_modify(|last: &mut DateTime<Utc>| *last = sent.max(*last))
+                    .or_insert(sent);
             }
         }
         last

@@ -9,6 +9,7 @@ mod outages;
 mod owners;
 mod postgres;
 mod restores;
+mod seeds;
 mod stories;
 mod storms;
 mod threads;
