@@ -4,6 +4,7 @@ mod erasure;
 mod faults;
 mod forgotten;
 mod invariants;
+mod matrix;
 mod newer;
 mod outages;
 mod owners;
