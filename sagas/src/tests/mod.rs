@@ -11,6 +11,7 @@ mod owners;
 mod postgres;
 mod restores;
 mod seeds;
+mod store;
 mod stories;
 mod storms;
 mod threads;

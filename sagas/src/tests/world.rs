@@ -1,5 +1,6 @@
 //! A shop, a store, two providers and as many runners as a test wants, on a clock that the test owns.
-use super::faults::{Faults, FaultyPayment, FaultyShipping, FaultyStore, Ice};
+use super::faults::{Faults, FaultyPayment, FaultyShipping, Ice};
+use super::store::FaultyStore;
 use crate::participants::payment::{InProcessPayment, PaymentSimulator};
 use crate::participants::shipping::{InProcessShipping, ShippingSimulator};
 use crate::participants::{DEFAULT_TIME_LIMIT, Entry};
