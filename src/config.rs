@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where settings may stand besides flags and the environment.
@@ -82,6 +83,12 @@ pub struct Options {
     /// Calls to the shipping provider a second, from this process [default: no limit]
     #[arg(long, env = "WAYBILL_SHIPPING_RATE", global = true, value_name = "N")]
     pub shipping_rate: Option<u32>,
+    /// The payment provider forgets a key after so many seconds, 60 or more [default: never]
+    #[arg(long, env = "WAYBILL_PAYMENT_KEY_LIFETIME", global = true, value_name = "SECONDS")]
+    pub payment_key_lifetime: Option<u64>,
+    /// The shipping provider forgets a key after so many seconds, 60 or more [default: never]
+    #[arg(long, env = "WAYBILL_SHIPPING_KEY_LIFETIME", global = true, value_name = "SECONDS")]
+    pub shipping_key_lifetime: Option<u64>,
     /// How much of its time the audit of Kafka and of the read model works, 0 to 1; 0: not at all [default: 0.05]
     #[arg(long, env = "WAYBILL_AUDIT_SHARE", global = true, value_name = "SHARE")]
     pub audit_share: Option<f64>,
@@ -158,6 +165,9 @@ pub struct Settings {
     pub shipping_url: Option<String>,
     pub payment_limits: CallLimits,
     pub shipping_limits: CallLimits,
+    /// `None`: its keys live as long as its ledger.
+    pub payment_key_lifetime: Option<Duration>,
+    pub shipping_key_lifetime: Option<Duration>,
     pub audit_share: f64,
     pub log_format: Option<LogFormat>,
     pub log: String,
@@ -209,12 +219,26 @@ impl Settings {
             shipping_url: first!(shipping_url),
             payment_limits: CallLimits::of("payment", first!(payment_concurrency), first!(payment_rate))?,
             shipping_limits: CallLimits::of("shipping", first!(shipping_concurrency), first!(shipping_rate))?,
+            payment_key_lifetime: key_lifetime("payment", first!(payment_key_lifetime))?,
+            shipping_key_lifetime: key_lifetime("shipping", first!(shipping_key_lifetime))?,
             audit_share,
             log_format: first!(log_format),
             log: first!(log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             from_scratch: flags.from_scratch,
             roles,
         })
+    }
+}
+
+/// With a shorter life a key would be forgotten before a call that is on its way could be asked after.
+const MIN_KEY_LIFETIME: u64 = 60;
+
+fn key_lifetime(provider: &str, seconds: Option<u64>) -> Result<Option<Duration>> {
+    match seconds {
+        Some(seconds) if seconds < MIN_KEY_LIFETIME => {
+            bail!("{provider}_key_lifetime is {seconds}; it must be {MIN_KEY_LIFETIME} or more")
+        }
+        seconds => Ok(seconds.map(Duration::from_secs)),
     }
 }
 

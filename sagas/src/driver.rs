@@ -4,8 +4,8 @@
 //! - one driver an order, in a slot of ours; each append carries the slot's epoch;
 //! - what a participant answered is not lost to a version race: the history is read again and the same answer decided on again;
 //! - a call in flight is not broken off when someone else appends; a wait is;
-//! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call: in the life that is lost it may
-//!   have made that call already, and may have undone it.
+//! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call, and by its reference where keys
+//!   are forgotten: in the life that is lost it may have made that call already, and may have undone it.
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::commit::Committed;
@@ -32,6 +32,10 @@ use tokio::time::Instant;
 const STUCK_FOR: Duration = Duration::from_secs(60);
 /// A saga that waits for a participant to be back is looked at no less often, for its budget's sake.
 const PARKED_AT_MOST: Duration = Duration::from_secs(3600);
+
+/// A key is not sent in the last tenth of its life, and in no less than this: a call may be on its way for a while, and be the second one
+/// to act if the key is forgotten by then.
+const KEY_MARGIN: TimeDelta = TimeDelta::seconds(10);
 
 /// Drives the job's saga until it is put down.
 pub(crate) async fn drive(shared: &Shared, job: Job) {
@@ -269,7 +273,8 @@ impl<'a> Driver<'a> {
         let is_restored = self.history.placed_in.is_some_and(|life| life < self.shared.slots.life());
         let ask = match () {
             () if self.has_outlived_its_key(&tries.request) => Ask::Only,
-            () if tries.unsure || is_restored => Ask::First,
+            () if is_restored => Ask::LostLife,
+            () if tries.unsure => Ask::First,
             () => Ask::No,
         };
         let undone = if is_restored { self.undone_in_a_lost_life(action).await } else { None };
@@ -284,9 +289,12 @@ impl<'a> Driver<'a> {
     /// What a saga is about to build on may have been undone in the life that is lost: the order was cancelled there. Then it stops for a
     /// person, before goods leave for money that is no longer held.
     async fn undone_in_a_lost_life(&self, action: &Action) -> Option<Answer> {
+        let reference = self.order.to_string();
         for (whom, key) in self.saga().undone_by(action) {
             let participant = if whom == WaitingOn::Shipping { Participant::Shipping } else { Participant::Payment };
-            if let Some(answer) = undone(&key, participant, &*self.shared.payment, &*self.shared.shipping).await {
+            if let Some(answer) =
+                undone(&key, &reference, participant, &*self.shared.payment, &*self.shared.shipping).await
+            {
                 return Some(answer);
             }
         }
@@ -302,7 +310,16 @@ impl<'a> Driver<'a> {
             return Ok(Some(tries));
         }
         let Some(placed) = self.history.fulfillment.order.placed.clone() else { return Err(self.stuck("no order")) };
-        match Request::prepare(action, self.order, &self.history.shop, &placed, &*self.shared.secrets).await {
+        match Request::prepare(
+            action,
+            self.order,
+            &self.history.shop,
+            &self.history.fulfillment,
+            &placed,
+            &*self.shared.secrets,
+        )
+        .await
+        {
             Ok(Some(request)) => Ok(Some(Tries {
                 key: key.to_owned(),
                 request,
@@ -402,7 +419,7 @@ impl<'a> Driver<'a> {
         budget - (self.shared.clock.now() - retrying.since)
     }
 
-    /// The step may have been begun, and its key forgotten since.
+    /// The step may have been begun, and its key forgotten since; or it would be before a call that is sent now arrives.
     fn has_outlived_its_key(&self, request: &Request) -> bool {
         let lifetime = match request.participant() {
             Participant::Payment => self.shared.payment.key_lifetime(),
@@ -410,7 +427,8 @@ impl<'a> Driver<'a> {
         };
         let Some(lifetime) = lifetime.and_then(|lifetime| TimeDelta::from_std(lifetime).ok()) else { return false };
         let begun = self.marks.get(&self.which).map_or(DateTime::<Utc>::MIN_UTC, |(_, at)| *at);
-        self.shared.clock.now() - begun > lifetime
+        let margin = (lifetime / 10).max(KEY_MARGIN);
+        self.shared.clock.now() - begun > lifetime - margin
     }
 
     /// It can't be carried on by this build, as it is: seen in the logs and the metrics, and looked at again later.

@@ -19,6 +19,7 @@ mod gather;
 mod job;
 mod limits;
 mod live;
+mod lookup;
 mod metrics;
 pub mod participants;
 mod perform;

@@ -1,8 +1,10 @@
 //! One action as one participant's call, and its answer as a reply of the saga's.
 //!
 //! Done and refused are definite. Anything else is none: nothing is assumed, and the same request goes out again under the same
-//! key, after a question when the last one may have arrived.
+//! key, after a question when the last one may have arrived. A key that the participant may have forgotten is not sent again: then only
+//! what it holds under our reference counts (`lookup`).
 use crate::limits::Participant;
+use crate::lookup::LookUp;
 use crate::metrics;
 use crate::participants::payment::{
     self, AuthorizeRequest, CaptureRequest, PaymentOutcome, PaymentPort, RefundRequest, VoidRequest,
@@ -10,6 +12,7 @@ use crate::participants::payment::{
 use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
 use crate::participants::{Amount, StepError};
 use crate::ports::{SecretError, Secrets};
+use domain::fulfillment::Fulfillment;
 use domain::order::OrderPlaced;
 use domain::saga::{Action, Reply};
 use domain::{Currency, OrderId, shipment};
@@ -22,8 +25,10 @@ pub(crate) enum Request {
     Authorize(AuthorizeRequest),
     Void(VoidRequest),
     Capture(CaptureRequest),
-    Refund(RefundRequest),
-    Label(LabelRequest),
+    /// And the refunds of the order that are known to be others.
+    Refund(RefundRequest, Vec<String>),
+    /// And the tracking numbers of the order's labels that are known to be others.
+    Label(LabelRequest, Vec<String>),
     VoidLabel(VoidLabelRequest),
 }
 
@@ -33,7 +38,9 @@ pub(crate) enum Ask {
     No,
     /// The last try may have arrived.
     First,
-    /// The key is older than the participant keeps it: it may not be sent again.
+    /// The call may have been made in a life of the log that is lost, at any time.
+    LostLife,
+    /// The participant may have forgotten the key: it may not be sent again, so what is held under our reference must tell.
     Only,
 }
 
@@ -46,12 +53,12 @@ pub(crate) enum Answer {
         retry_after: Option<Duration>,
         message: String,
     },
-    /// Only asked, and nothing is known of the key.
+    /// Only asked, and what is there is no answer: nothing, or several, or not what was asked for.
     Forgotten,
 }
 
 impl Answer {
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Answer::Definite(Reply::Refused { .. }) => "refused",
             Answer::Definite(_) => "done",
@@ -68,6 +75,7 @@ impl Request {
         action: &Action,
         order: OrderId,
         shop: &str,
+        state: &Fulfillment,
         placed: &OrderPlaced,
         secrets: &dyn Secrets,
     ) -> Result<Option<Request>, SecretError> {
@@ -87,35 +95,42 @@ impl Request {
             }
             Action::Refund { key, capture_id, amount, currency } => {
                 let amount = theirs(amount, &currency);
-                Request::Refund(RefundRequest { key, reference, capture_id, amount })
+                let known = state.returns.iter().filter_map(|other| other.refund_id.clone());
+                Request::Refund(RefundRequest { key, reference, capture_id, amount }, known.collect())
             }
             Action::BuyReturnLabel { key, lines, pieces } => {
                 let from = secrets.ship_to(order, shop, placed).await?;
-                Request::Label(LabelRequest {
-                    key,
-                    reference,
-                    method: RETURN.to_owned(),
-                    country: from.country,
-                    postal_code: from.postal_code,
-                    parcels: 1,
-                    weight_grams: None,
-                    lines,
-                    pieces: u64::try_from(pieces).unwrap_or(0),
-                })
+                Request::Label(
+                    LabelRequest {
+                        key,
+                        reference,
+                        method: RETURN.to_owned(),
+                        country: from.country,
+                        postal_code: from.postal_code,
+                        parcels: 1,
+                        weight_grams: None,
+                        lines,
+                        pieces: u64::try_from(pieces).unwrap_or(0),
+                    },
+                    known_labels(state),
+                )
             }
             Action::BuyLabel { key } => {
                 let to = secrets.ship_to(order, shop, placed).await?;
-                Request::Label(LabelRequest {
-                    key,
-                    reference,
-                    method: placed.shipping_method.clone().unwrap_or_else(|| "standard".to_owned()),
-                    country: to.country,
-                    postal_code: to.postal_code,
-                    parcels: 1,
-                    weight_grams: None,
-                    lines: u32::try_from(placed.lines.len()).unwrap_or(u32::MAX),
-                    pieces: placed.lines.iter().map(|line| u64::try_from(line.quantity).unwrap_or(0)).sum(),
-                })
+                Request::Label(
+                    LabelRequest {
+                        key,
+                        reference,
+                        method: placed.shipping_method.clone().unwrap_or_else(|| "standard".to_owned()),
+                        country: to.country,
+                        postal_code: to.postal_code,
+                        parcels: 1,
+                        weight_grams: None,
+                        lines: u32::try_from(placed.lines.len()).unwrap_or(u32::MAX),
+                        pieces: placed.lines.iter().map(|line| u64::try_from(line.quantity).unwrap_or(0)).sum(),
+                    },
+                    known_labels(state),
+                )
             }
             Action::VoidLabel { key, forward_key, label_id } => {
                 Request::VoidLabel(VoidLabelRequest { key, reference, forward_key, label_id })
@@ -125,8 +140,10 @@ impl Request {
 
     pub(crate) fn participant(&self) -> Participant {
         match self {
-            Request::Authorize(_) | Request::Void(_) | Request::Capture(_) | Request::Refund(_) => Participant::Payment,
-            Request::Label(_) | Request::VoidLabel(_) => Participant::Shipping,
+            Request::Authorize(_) | Request::Void(_) | Request::Capture(_) | Request::Refund(..) => {
+                Participant::Payment
+            }
+            Request::Label(..) | Request::VoidLabel(_) => Participant::Shipping,
         }
     }
 
@@ -135,8 +152,8 @@ impl Request {
             Request::Authorize(_) => "authorize",
             Request::Void(_) => "void",
             Request::Capture(_) => "capture",
-            Request::Refund(_) => "refund",
-            Request::Label(_) => "label",
+            Request::Refund(..) => "refund",
+            Request::Label(..) => "label",
             Request::VoidLabel(_) => "void_label",
         }
     }
@@ -149,26 +166,44 @@ impl Request {
                 Request::Authorize(AuthorizeRequest { key, .. })
                 | Request::Void(VoidRequest { key, .. })
                 | Request::Capture(CaptureRequest { key, .. })
-                | Request::Refund(RefundRequest { key, .. }) => self.found(payment.query(key).await),
-                Request::Label(LabelRequest { key, .. }) | Request::VoidLabel(VoidLabelRequest { key, .. }) => {
+                | Request::Refund(RefundRequest { key, .. }, _) => self.found(payment.query(key).await),
+                Request::Label(LabelRequest { key, .. }, _) | Request::VoidLabel(VoidLabelRequest { key, .. }) => {
                     self.found_label(shipping.query(key).await)
                 }
             };
             let outcome = asked.as_ref().map_or("nothing", Answer::outcome);
             metrics::call(self.participant(), "query", outcome, begun.elapsed());
-            match asked {
-                Some(answer) => return answer,
-                None if ask == Ask::Only => return Answer::Forgotten,
-                None => {}
+            if let Some(answer) = asked {
+                return answer;
             }
         }
+        // The forward call may be older than this one: its key says nothing where keys are forgotten.
+        let keys = match self.participant() {
+            Participant::Payment => payment.key_lifetime(),
+            Participant::Shipping => shipping.key_lifetime(),
+        };
+        if ask == Ask::Only || (keys.is_some() && (ask == Ask::LostLife || self.is_nameless_undo())) {
+            match self.look_up(payment, shipping).await {
+                LookUp::Answered(answer) => return answer,
+                LookUp::Send(request) => return request.send_now(payment, shipping).await,
+                LookUp::Nothing if ask == Ask::Only => return Answer::Forgotten,
+                // Whoever may have called is long gone.
+                LookUp::Nothing => {}
+            }
+        }
+        self.send_now(payment, shipping).await
+    }
+
+    async fn send_now(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort) -> Answer {
         let begun = Instant::now();
         let answer = match self {
             Request::Authorize(request) => self.answer(payment.authorize(request).await, |done| self.authorized(done)),
             Request::Void(request) => self.answer(payment.void(request).await, |_| Ok(Reply::AuthorizationVoided)),
             Request::Capture(request) => self.answer(payment.capture(request).await, |done| self.captured(done)),
-            Request::Refund(request) => self.answer(payment.refund(request).await, |done| self.refunded(done)),
-            Request::Label(request) => self.answer(shipping.label(request).await, |done| Ok(labelled(request, done))),
+            Request::Refund(request, _) => self.answer(payment.refund(request).await, |done| self.refunded(done)),
+            Request::Label(request, _) => {
+                self.answer(shipping.label(request).await, |done| Ok(labelled(request, done)))
+            }
             Request::VoidLabel(request) => self.answer(shipping.void_label(request).await, |_| Ok(Reply::LabelVoided)),
         };
         metrics::call(self.participant(), self.name(), answer.outcome(), begun.elapsed());
@@ -184,7 +219,7 @@ impl Request {
         let known = match (self, found) {
             (Request::Authorize(_), PaymentOutcome::Authorized(done)) => self.authorized(done),
             (Request::Capture(_), PaymentOutcome::Captured(done)) => self.captured(done),
-            (Request::Refund(_), PaymentOutcome::Refunded(done)) => self.refunded(done),
+            (Request::Refund(..), PaymentOutcome::Refunded(done)) => self.refunded(done),
             (Request::Void(_), PaymentOutcome::Voided(_)) => Ok(Reply::AuthorizationVoided),
             (_, PaymentOutcome::Refused { code, message }) => Err(StepError::Refused { code, message }),
             (_, PaymentOutcome::InProgress) => Err(StepError::unknown("a call with this key is under way")),
@@ -199,7 +234,7 @@ impl Request {
             Err(error) => return Some(self.missing(error, true)),
         };
         let known = match (self, found) {
-            (Request::Label(request), ShippingOutcome::Labelled(done)) => Ok(labelled(request, done)),
+            (Request::Label(request, _), ShippingOutcome::Labelled(done)) => Ok(labelled(request, done)),
             (Request::VoidLabel(_), ShippingOutcome::Voided(_)) => Ok(Reply::LabelVoided),
             (_, ShippingOutcome::Refused { code, message }) => Err(StepError::Refused { code, message }),
             (_, ShippingOutcome::InProgress) => Err(StepError::unknown("a call with this key is under way")),
@@ -208,7 +243,11 @@ impl Request {
         Some(self.answer(known, Ok))
     }
 
-    fn answer<T>(&self, result: Result<T, StepError>, done: impl FnOnce(T) -> Result<Reply, StepError>) -> Answer {
+    pub(crate) fn answer<T>(
+        &self,
+        result: Result<T, StepError>,
+        done: impl FnOnce(T) -> Result<Reply, StepError>,
+    ) -> Answer {
         match result.and_then(done) {
             Ok(reply) => Answer::Definite(reply),
             Err(error) => self.missing(error, false),
@@ -216,7 +255,7 @@ impl Request {
     }
 
     /// `before`: an earlier try may have acted, whatever becomes of this one.
-    fn missing(&self, error: StepError, before: bool) -> Answer {
+    pub(crate) fn missing(&self, error: StepError, before: bool) -> Answer {
         match error {
             // The first request under this key was another one. Its answer stands, and a question will tell it.
             StepError::Refused { code, message } if code == "key_reused" => {
@@ -234,16 +273,16 @@ impl Request {
         }
     }
 
-    fn authorized(&self, done: payment::Authorization) -> Result<Reply, StepError> {
+    pub(crate) fn authorized(&self, done: payment::Authorization) -> Result<Reply, StepError> {
         let amount = self.ours(&done.amount)?;
         Ok(Reply::Authorized { authorization_id: done.authorization_id, amount, expires_at: done.expires_at })
     }
 
-    fn captured(&self, done: payment::Capture) -> Result<Reply, StepError> {
+    pub(crate) fn captured(&self, done: payment::Capture) -> Result<Reply, StepError> {
         Ok(Reply::Captured { capture_id: done.capture_id, amount: self.ours(&done.amount)? })
     }
 
-    fn refunded(&self, done: payment::Refund) -> Result<Reply, StepError> {
+    pub(crate) fn refunded(&self, done: payment::Refund) -> Result<Reply, StepError> {
         Ok(Reply::Refunded { refund_id: done.refund_id, amount: self.ours(&done.amount)? })
     }
 
@@ -252,7 +291,7 @@ impl Request {
         let asked = match self {
             Request::Authorize(request) => Some(&request.amount),
             Request::Capture(request) => Some(&request.amount),
-            Request::Refund(request) => Some(&request.amount),
+            Request::Refund(request, _) => Some(&request.amount),
             _ => None,
         };
         match asked {
@@ -262,23 +301,34 @@ impl Request {
     }
 }
 
-/// Asks for the key of a step's undoing. `None`: nothing is known of it, so nothing was undone.
+/// Asks for the key of a step's undoing, and where keys are forgotten for what is held. `None`: nothing was undone.
 pub(crate) async fn undone(
     key: &str,
+    reference: &str,
     participant: Participant,
     payment: &dyn PaymentPort,
     shipping: &dyn ShippingPort,
 ) -> Option<Answer> {
     let begun = Instant::now();
     let found = match participant {
-        Participant::Shipping => shipping.query(key).await.map(|found| {
-            let voided = matches!(found, Some(ShippingOutcome::Voided(_)));
-            (voided, matches!(found, Some(ShippingOutcome::InProgress)))
-        }),
-        Participant::Payment => payment.query(key).await.map(|found| {
-            let voided = matches!(found, Some(PaymentOutcome::Voided(_)));
-            (voided, matches!(found, Some(PaymentOutcome::InProgress)))
-        }),
+        Participant::Shipping => match shipping.query(key).await {
+            Ok(None) if shipping.key_lifetime().is_some() => {
+                shipping.find(reference).await.map(|held| (held.iter().any(|held| held.voided), false))
+            }
+            found => found.map(|found| {
+                let voided = matches!(found, Some(ShippingOutcome::Voided(_)));
+                (voided, matches!(found, Some(ShippingOutcome::InProgress)))
+            }),
+        },
+        Participant::Payment => match payment.query(key).await {
+            Ok(None) if payment.key_lifetime().is_some() => {
+                payment.find(reference).await.map(|held| (held.iter().any(|held| held.voided), false))
+            }
+            found => found.map(|found| {
+                let voided = matches!(found, Some(PaymentOutcome::Voided(_)));
+                (voided, matches!(found, Some(PaymentOutcome::InProgress)))
+            }),
+        },
     };
     let answer = match found {
         Ok((true, _)) => Some(Answer::Definite(Reply::Stuck { cause: UNDONE.to_owned() })),
@@ -295,13 +345,20 @@ pub(crate) async fn undone(
     answer
 }
 
+/// The labels that the order's history knows: of what was sent, and of what comes back.
+fn known_labels(state: &Fulfillment) -> Vec<String> {
+    let sent = state.shipment.released.as_ref().and_then(|released| released.tracking_number.clone());
+    let labels = state.returns.iter().filter_map(|other| other.label.as_ref());
+    sent.into_iter().chain(labels.map(|label| label.tracking_number.clone())).collect()
+}
+
 /// The method of a label to send goods back with.
 const RETURN: &str = "return";
 
 /// Why a saga pauses whose step was undone in a life of the log that is lost.
 const UNDONE: &str = "undone_before_restore";
 
-fn labelled(request: &LabelRequest, done: shipping::Label) -> Reply {
+pub(crate) fn labelled(request: &LabelRequest, done: shipping::Label) -> Reply {
     let shipping::Label { label_id, carrier, tracking_number, cost: _ } = done;
     Reply::LabelBought(shipment::Label { key: request.key.clone(), label_id, carrier, tracking_number })
 }

@@ -101,6 +101,7 @@ impl Slots {
     /// What is asked for: the share, and what is held beside it until it is given up.
     fn wanted(&self, share: &[Slot]) -> Vec<Slot> {
         let (held, leaving) = (self.lock(), self.leaving());
+        let share: BTreeSet<&Slot> = share.iter().collect();
         let is_ours = |slot: &Slot| held[usize::from(slot.0)].is_some() || share.contains(slot);
         (0..=u8::MAX).map(Slot).filter(|slot| is_ours(slot) && !leaving.contains(slot)).collect()
     }
@@ -188,12 +189,13 @@ pub(crate) async fn keep(shared: &Arc<Shared>, taken: mpsc::Sender<Vec<Slot>>) {
                         return;
                     }
                 }
-                let surplus: Vec<Slot> =
-                    leases.iter().map(|lease| lease.slot).filter(|slot| !share.contains(slot)).collect();
-                hand_over(shared, surplus);
-                let has_all = share.iter().all(|slot| leases.iter().any(|lease| lease.slot == *slot));
-                let pause = if has_all { ttl / 3 } else { hungry.min(ttl / 3) };
-                hungry = if has_all { HUNGRY } else { hungry * 2 };
+                let (share, leased): (BTreeSet<Slot>, BTreeSet<Slot>) =
+                    (share.into_iter().collect(), leases.iter().map(|lease| lease.slot).collect());
+                hand_over(shared, leased.difference(&share).copied().collect());
+                let has_all = share.is_subset(&leased);
+                let pause = if has_all { ttl / 3 } else { hungry };
+                // What another holds may stay with him for as long as he likes.
+                hungry = if has_all { HUNGRY } else { (hungry * 2).min(ttl / 3) };
                 tokio::select! {
                     () = tokio::time::sleep_until(asked + pause) => {}
                     () = end_of(shared) => lose(shared, &shared.slots.expire(Instant::now()), "ran out"),

@@ -2,7 +2,7 @@
 use super::{CANNOT_RUN, fail};
 use crate::{config::Settings, lifecycle, simulate, telemetry};
 use clap::Args;
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 /// Runs a reference provider alone
 #[derive(Args, Clone, Debug)]
@@ -15,6 +15,9 @@ pub struct Simulate {
     /// The file of its ledger, which nobody else may write [default: PROVIDER-ledger.jsonl]
     #[arg(long, value_name = "PATH")]
     pub ledger: Option<PathBuf>,
+    /// It forgets idempotency keys after so long: used again, they act again [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub key_lifetime: Option<u64>,
 }
 
 pub async fn run(settings: &Settings, options: &Simulate) -> ExitCode {
@@ -33,5 +36,6 @@ async fn serve(settings: &Settings, options: &Simulate) -> anyhow::Result<()> {
     let name = options.provider.name();
     let ledger = options.ledger.clone().unwrap_or_else(|| format!("{name}-ledger.jsonl").into());
     tracing::info!(addr = %listener.local_addr()?, ledger = %ledger.display(), "the {name} simulator takes calls");
-    simulate::serve(options.provider, listener, &ledger, stop).await
+    let key_lifetime = options.key_lifetime.map(Duration::from_secs);
+    simulate::serve(options.provider, listener, &ledger, key_lifetime, stop).await
 }

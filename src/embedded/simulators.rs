@@ -43,7 +43,12 @@ struct Settings {
 
 impl Simulator {
     /// Starts it on the port it had before, if that is free, and returns when it takes calls.
-    pub async fn start(data_dir: &DataDir, launcher: &Launcher, provider: Provider) -> Result<Self, Error> {
+    pub async fn start(
+        data_dir: &DataDir,
+        launcher: &Launcher,
+        provider: Provider,
+        key_lifetime: Option<Duration>,
+    ) -> Result<Self, Error> {
         let name = provider.name();
         let folder = data_dir.folder(name)?;
         let settings_file = folder.join("settings.json");
@@ -59,7 +64,10 @@ impl Simulator {
                 format!("{}:{port}", Ipv4Addr::LOCALHOST),
                 "--ledger".into(),
                 folder.join("ledger.jsonl").to_string_lossy().into_owned(),
-            ],
+            ]
+            .into_iter()
+            .chain(key_lifetime.iter().flat_map(|keys| ["--key-lifetime".into(), keys.as_secs().to_string()]))
+            .collect(),
             env: vec![],
             held: vec![],
             account: None,

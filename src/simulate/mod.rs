@@ -9,6 +9,9 @@
 //! | `GET /control` | the mode, and how many requests of each kind came since its start: `{"mode":"ok","requests":{"authorize":2,…}}` |
 //! | `GET /healthz` | 200 while it runs |
 //! | `GET /v1/operations/{key}` | what became of a key; 404 `not_found` when nothing is known of it |
+//! | `GET /v1/authorizations?reference=…`, `GET /v1/labels?reference=…` | what is held under a reference, with the keys that are still known |
+//!
+//! With a key lifetime a key that is older is forgotten: used again, it acts again.
 //!
 //! The mode applies to everything under `/v1`. Errors are `application/problem+json` with a `code`: 422 a refusal for
 //! good, 409 the key is in use, 503 turned away without acting, 500 nobody knows, 400 not understood.
@@ -65,10 +68,11 @@ pub async fn run(
     provider: Provider,
     addr: SocketAddr,
     ledger: &Path,
+    key_lifetime: Option<Duration>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(addr).await.with_context(|| format!("can't listen on {addr}"))?;
-    serve(provider, listener, ledger, shutdown).await
+    serve(provider, listener, ledger, key_lifetime, shutdown).await
 }
 
 /// Serves on a socket that listens already, so that the caller knows its port; returns once all is stopped and the
@@ -80,11 +84,12 @@ pub async fn serve(
     provider: Provider,
     listener: TcpListener,
     ledger: &Path,
+    key_lifetime: Option<Duration>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     match provider {
         Provider::Payment => {
-            let simulator = open(ledger, PaymentSimulator::open).await?;
+            let simulator = open(ledger, key_lifetime, PaymentSimulator::open).await?;
             let stop = {
                 let simulator = simulator.clone();
                 move || simulator.stop()
@@ -94,7 +99,7 @@ pub async fn serve(
             until_stopped(listener, routes, stop, shutdown).await
         }
         Provider::Shipping => {
-            let simulator = open(ledger, ShippingSimulator::open).await?;
+            let simulator = open(ledger, key_lifetime, ShippingSimulator::open).await?;
             let stop = {
                 let simulator = simulator.clone();
                 move || simulator.stop()
@@ -109,10 +114,11 @@ pub async fn serve(
 /// Reading a long ledger takes a while, so it is done off the runtime's threads.
 async fn open<S: Send + 'static>(
     ledger: &Path,
-    open: fn(&Path) -> Result<S, sagas::participants::OpenError>,
+    key_lifetime: Option<Duration>,
+    open: fn(&Path, Option<Duration>) -> Result<S, sagas::participants::OpenError>,
 ) -> anyhow::Result<S> {
     let path: PathBuf = ledger.to_owned();
-    Ok(tokio::task::spawn_blocking(move || open(&path)).await??)
+    Ok(tokio::task::spawn_blocking(move || open(&path, key_lifetime)).await??)
 }
 
 async fn until_stopped(

@@ -1,21 +1,22 @@
 //! The payment provider's paths.
 //!
 //! `POST /v1/authorizations`, `/v1/captures`, `/v1/voids`, `/v1/refunds`, `/v1/erasures`: each with an `Idempotency-Key`, bodies as
-//! in the port.
+//! in the port. `GET /v1/authorizations?reference=…`: what is held under a reference.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sagas::participants::payment::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentSimulator, Refund, RefundRequest,
-    VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, PaymentOutcome, PaymentSimulator,
+    Refund, RefundRequest, VoidRequest, Voided,
 };
 use sagas::participants::{ForgetRequest, Forgotten};
 
 use super::ledger;
-use super::problem::{Problem, key, parse};
+use super::problem::{Of, Problem, key, parse, reference};
 use super::requests::Names;
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -26,12 +27,13 @@ pub(super) const NAMES: Names = &[
     ("POST", "/v1/voids", "void"),
     ("POST", "/v1/refunds", "refund"),
     ("POST", "/v1/erasures", "forget"),
+    ("GET", "/v1/authorizations", "find"),
     ("GET", "/v1/operations/", "query"),
 ];
 
 pub(super) fn routes(simulator: PaymentSimulator) -> Router {
     Router::new()
-        .route("/v1/authorizations", post(authorize))
+        .route("/v1/authorizations", post(authorize).get(find))
         .route("/v1/captures", post(capture))
         .route("/v1/voids", post(void))
         .route("/v1/erasures", post(forget))
@@ -50,6 +52,13 @@ async fn authorize(
 ) -> Answer<Authorization> {
     let request = AuthorizeRequest { key: key(&headers)?, ..parse(&body)? };
     Ok(Json(simulator.authorize(&request).await?))
+}
+
+async fn find(
+    State(simulator): State<PaymentSimulator>,
+    of: Result<Query<Of>, QueryRejection>,
+) -> Answer<Vec<HeldAuthorization>> {
+    Ok(Json(simulator.find(&reference(of)?).await?))
 }
 
 async fn capture(State(simulator): State<PaymentSimulator>, headers: HeaderMap, body: Bytes) -> Answer<Capture> {

@@ -1,11 +1,13 @@
 //! A simulator's faults as HTTP answers: one table, `application/problem+json`.
 
 use axum::body::Bytes;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sagas::participants::Fault;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// An answer other than done.
 #[derive(Debug)]
@@ -87,6 +89,19 @@ pub(super) fn key(headers: &HeaderMap) -> Result<String, Problem> {
     let invalid = "a key has 1 to 255 visible ASCII characters";
     let text = value.to_str().map_err(|_| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key", invalid))?;
     Ok(text.to_owned())
+}
+
+/// The query of a look-up.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Of {
+    reference: String,
+}
+
+/// Whose things are asked for.
+pub(super) fn reference(of: Result<Query<Of>, QueryRejection>) -> Result<String, Problem> {
+    let Query(Of { reference }) = of.map_err(|error| Problem::malformed(error.body_text()))?;
+    Ok(reference)
 }
 
 /// The request's body.

@@ -1,7 +1,7 @@
 //! The carrier's paths.
 //!
 //! `POST /v1/labels`, `/v1/voids` and `/v1/erasures` with an `Idempotency-Key`, bodies as in the port; `GET
-//! /v1/rates?country=…&parcels=…` and `GET /v1/labels/{id}`.
+//! /v1/rates?country=…&parcels=…`, `GET /v1/labels/{id}` and `GET /v1/labels?reference=…`.
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -10,12 +10,13 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sagas::participants::shipping::{
-    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingSimulator, Tracking, VoidLabelRequest,
+    HeldLabel, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingSimulator, Tracking,
+    VoidLabelRequest,
 };
 use sagas::participants::{ForgetRequest, Forgotten};
 
 use super::ledger;
-use super::problem::{Problem, key, parse};
+use super::problem::{Of, Problem, key, parse, reference};
 use super::requests::Names;
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -25,13 +26,14 @@ pub(super) const NAMES: Names = &[
     ("POST", "/v1/voids", "void_label"),
     ("POST", "/v1/erasures", "forget"),
     ("GET", "/v1/labels/", "track"),
+    ("GET", "/v1/labels", "find"),
     ("GET", "/v1/rates", "rate"),
     ("GET", "/v1/operations/", "query"),
 ];
 
 pub(super) fn routes(simulator: ShippingSimulator) -> Router {
     Router::new()
-        .route("/v1/labels", post(label))
+        .route("/v1/labels", post(label).get(find))
         .route("/v1/labels/{id}", get(track))
         .route("/v1/voids", post(void))
         .route("/v1/erasures", post(forget))
@@ -54,6 +56,13 @@ async fn rates(
 async fn label(State(simulator): State<ShippingSimulator>, headers: HeaderMap, body: Bytes) -> Answer<Label> {
     let request = LabelRequest { key: key(&headers)?, ..parse(&body)? };
     Ok(Json(simulator.label(&request).await?))
+}
+
+async fn find(
+    State(simulator): State<ShippingSimulator>,
+    of: Result<Query<Of>, QueryRejection>,
+) -> Answer<Vec<HeldLabel>> {
+    Ok(Json(simulator.find(&reference(of)?).await?))
 }
 
 async fn void(State(simulator): State<ShippingSimulator>, headers: HeaderMap, body: Bytes) -> Answer<LabelVoided> {

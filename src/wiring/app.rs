@@ -17,7 +17,7 @@ use eventstore::{Log, Position, SlotOwner, Vault};
 use mirror::{KafkaConfig, Relay, RelayConfig, RelayHandle};
 use queries::{graphql::GraphQl, projections::survey_sagas};
 use sagas::{Deps, ErasureDeps, GateConfig, Runner, RunnerConfig, RunnerHandle, SystemClock};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -37,6 +37,9 @@ pub struct Addresses {
     /// Without one the provider is simulated in this process.
     pub payment: Option<String>,
     pub shipping: Option<String>,
+    /// How long each keeps a key; `None`: for ever.
+    pub payment_keys: Option<Duration>,
+    pub shipping_keys: Option<Duration>,
 }
 
 /// Running. What no role needs is absent.

@@ -15,12 +15,18 @@ pub(super) fn participants(
 ) -> Result<(Arc<dyn PaymentPort>, Arc<dyn ShippingPort>)> {
     let ledger = |name: &str| -> Result<PathBuf> { Ok(data_dir.folder(name)?.join("ledger.jsonl")) };
     let payment: Arc<dyn PaymentPort> = match &at.payment {
-        Some(url) => Arc::new(HttpPayment::new(url, DEFAULT_TIME_LIMIT)?),
-        None => Arc::new(InProcessPayment::new(PaymentSimulator::open(&ledger("payment")?)?, DEFAULT_TIME_LIMIT)),
+        Some(url) => Arc::new(HttpPayment::new(url, DEFAULT_TIME_LIMIT)?.forgetting_keys_after(at.payment_keys)),
+        None => {
+            let simulator = PaymentSimulator::open(&ledger("payment")?, at.payment_keys)?;
+            Arc::new(InProcessPayment::new(simulator, DEFAULT_TIME_LIMIT))
+        }
     };
     let shipping: Arc<dyn ShippingPort> = match &at.shipping {
-        Some(url) => Arc::new(HttpShipping::new(url, DEFAULT_TIME_LIMIT)?),
-        None => Arc::new(InProcessShipping::new(ShippingSimulator::open(&ledger("shipping")?)?, DEFAULT_TIME_LIMIT)),
+        Some(url) => Arc::new(HttpShipping::new(url, DEFAULT_TIME_LIMIT)?.forgetting_keys_after(at.shipping_keys)),
+        None => {
+            let simulator = ShippingSimulator::open(&ledger("shipping")?, at.shipping_keys)?;
+            Arc::new(InProcessShipping::new(simulator, DEFAULT_TIME_LIMIT))
+        }
     };
     Ok((payment, shipping))
 }

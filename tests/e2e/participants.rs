@@ -25,12 +25,12 @@ struct Server {
 }
 
 impl Server {
-    async fn start(provider: Provider, ledger: &Path) -> anyhow::Result<Self> {
+    async fn start(provider: Provider, ledger: &Path, keys: Option<Duration>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let shutdown = CancellationToken::new();
         let (token, ledger) = (shutdown.clone(), ledger.to_owned());
-        let task = tokio::spawn(async move { serve(provider, listener, &ledger, token).await });
+        let task = tokio::spawn(async move { serve(provider, listener, &ledger, keys, token).await });
         // The adapter's constructor sets TLS up for the process, without which no client can be made.
         HttpPayment::new("http://127.0.0.1", PATIENT)?;
         let side_door = reqwest::Client::builder().no_proxy().timeout(PATIENT).build()?;
@@ -72,9 +72,9 @@ struct Shipping(Server, HttpShipping);
 impl Harness for Payment {
     type Port = dyn PaymentPort;
 
-    async fn start(ledger: &Path, limit: Duration) -> Outcome<Self> {
-        let server = Server::start(Provider::Payment, ledger).await?;
-        let port = HttpPayment::new(&server.url(""), limit)?;
+    async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self> {
+        let server = Server::start(Provider::Payment, ledger, keys).await?;
+        let port = HttpPayment::new(&server.url(""), limit)?.forgetting_keys_after(keys);
         Ok(Self(server, port))
     }
 
@@ -99,9 +99,9 @@ impl Harness for Payment {
 impl Harness for Shipping {
     type Port = dyn ShippingPort;
 
-    async fn start(ledger: &Path, limit: Duration) -> Outcome<Self> {
-        let server = Server::start(Provider::Shipping, ledger).await?;
-        let port = HttpShipping::new(&server.url(""), limit)?;
+    async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self> {
+        let server = Server::start(Provider::Shipping, ledger, keys).await?;
+        let port = HttpShipping::new(&server.url(""), limit)?.forgetting_keys_after(keys);
         Ok(Self(server, port))
     }
 
@@ -213,7 +213,7 @@ async fn a_stop_ends_calls_that_hang_as_unknown_and_a_ledger_has_one_server() ->
     let ledger = folder.path().join("ledger.jsonl");
     let harness = Payment::start(&ledger, PATIENT).await?;
     assert!(
-        serve(Provider::Payment, TcpListener::bind("127.0.0.1:0").await?, &ledger, CancellationToken::new())
+        serve(Provider::Payment, TcpListener::bind("127.0.0.1:0").await?, &ledger, None, CancellationToken::new())
             .await
             .is_err()
     );

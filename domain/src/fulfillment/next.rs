@@ -63,12 +63,17 @@ impl Fulfillment {
     /// What is still to be undone, the latest first; `None` when the saga goes forward.
     fn compensation(&self) -> Option<Step> {
         self.saga.compensating?;
-        Some(match () {
+        Some(self.to_undo())
+    }
+
+    /// What is to be undone first, if it is to be undone.
+    fn to_undo(&self) -> Step {
+        match () {
             () if self.label_may_be_bought() => Step::Ship,
             () if self.shipment.released.is_some() && !self.shipment.recalled => Step::ReleaseToWarehouse,
             () if self.money_may_be_held() => Step::AuthorizePayment,
             () => Step::ReserveStock,
-        })
+        }
     }
 
     fn label_may_be_bought(&self) -> bool {
@@ -189,11 +194,15 @@ impl Fulfillment {
         if self.has_ended() {
             return vec![];
         }
-        let current = self.step();
         let there = |step: &Step| self.must_pay() || !step.needs_payment();
-        if self.saga.compensating.is_some() {
-            return Step::ALL.into_iter().rev().filter(|step| *step <= current).filter(there).collect();
+        // A cancel that nobody has acted on yet is acted on next.
+        if self.is_interrupted() {
+            let nothing_to_undo = !matches!(self.order.stock, Stock::Reserved(_));
+            let current = self.to_undo();
+            let still = |step: &Step| *step <= current && !(nothing_to_undo && *step == Step::ReserveStock);
+            return Step::ALL.into_iter().rev().filter(still).filter(there).collect();
         }
+        let current = self.step();
         Step::ALL.into_iter().filter(|step| *step >= current).filter(there).collect()
     }
 }

@@ -24,6 +24,8 @@ pub struct Return {
     /// What is to be given back for which line, since it was inspected.
     pub to_refund: Vec<RefundedLine>,
     pub refunded: Option<Amount>,
+    /// The provider's own reference of that.
+    pub refund_id: Option<String>,
     pub closed: Option<CloseReason>,
     pub completed: bool,
     pub saga: ReturnProgress,
@@ -75,6 +77,7 @@ impl Return {
             inspected: None,
             to_refund: vec![],
             refunded: None,
+            refund_id: None,
             closed: None,
             completed: false,
             saga,
@@ -83,7 +86,10 @@ impl Return {
 
     pub(super) fn evolve(&mut self, event: &Event) {
         match event {
-            Event::Payment(PaymentEvent::PaymentRefunded(event)) => self.refunded = Some(event.amount),
+            Event::Payment(PaymentEvent::PaymentRefunded(event)) => {
+                self.refunded = Some(event.amount);
+                self.refund_id = Some(event.refund_id.clone());
+            }
             Event::Return(event) => self.take_in(event),
             _ => {}
         }

@@ -117,6 +117,19 @@ impl Transport {
         }
     }
 
+    /// A question about what is there, which may be nothing.
+    pub(super) async fn list<A: DeserializeOwned>(
+        &self,
+        url: &Url,
+        query: &impl Serialize,
+    ) -> Result<Vec<A>, StepError> {
+        match self.ask(url, query).await {
+            // A question is not refused: what it asks about may be there.
+            Err(StepError::Refused { code, message }) => Err(StepError::unknown(format!("{code}: {message}"))),
+            answer => answer,
+        }
+    }
+
     /// A question about one thing, which may not be there.
     pub(super) async fn find<A: DeserializeOwned>(&self, segments: &[&str]) -> Result<Option<A>, StepError> {
         let url = self.endpoint(segments).map_err(|error| StepError::retryable(error.to_string()))?;

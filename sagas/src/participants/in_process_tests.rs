@@ -18,8 +18,8 @@ struct Shipping(ShippingSimulator, Duration);
 impl Harness for Payment {
     type Port = dyn PaymentPort;
 
-    async fn start(ledger: &Path, limit: Duration) -> Outcome<Self> {
-        Ok(Self(PaymentSimulator::open(ledger)?, limit))
+    async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self> {
+        Ok(Self(PaymentSimulator::open(ledger, keys)?, limit))
     }
 
     fn port(&self) -> Arc<dyn PaymentPort> {
@@ -45,8 +45,8 @@ impl Harness for Payment {
 impl Harness for Shipping {
     type Port = dyn ShippingPort;
 
-    async fn start(ledger: &Path, limit: Duration) -> Outcome<Self> {
-        Ok(Self(ShippingSimulator::open(ledger)?, limit))
+    async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self> {
+        Ok(Self(ShippingSimulator::open(ledger, keys)?, limit))
     }
 
     fn port(&self) -> Arc<dyn ShippingPort> {

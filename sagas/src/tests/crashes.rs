@@ -11,7 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const TOKENS: [&str; 5] = ["tok_ok", "tok_decline", "tok_decline_on_capture", "tok_hang_after_acting", "tok_flaky_3"];
 
 /// Does `then` at point `n`, once; `false` when the run had fewer.
-fn at<F: Future<Output = ()> + Send + 'static>(
+pub(super) fn at<F: Future<Output = ()> + Send + 'static>(
     world: &World,
     n: usize,
     then: impl Fn() -> F + Send + Sync + 'static,
@@ -141,8 +141,7 @@ async fn a_cancel_and_then_a_death_at_any_two_points_end_clean() {
     }
 }
 
-/// Where an order's way first leads to the payment provider: one append, each with a point before and after, lies behind it.
-const BEFORE_AUTHORIZING: usize = 2;
+/// The point where an order has its first answer of the payment provider: an append, and the call.
 const AFTER_AUTHORIZING: usize = 3;
 
 #[tokio::test(start_paused = true)]
@@ -162,42 +161,4 @@ async fn an_answer_is_kept_though_a_cancel_came_before_it_was_written_down() {
     world.check().await;
     runner.stop().await;
     *world.faults.at_point.lock().unwrap() = None;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_key_older_than_its_provider_keeps_it_is_never_sent_again_only_asked_about() {
-    for (point, completes) in [(BEFORE_AUTHORIZING, false), (AFTER_AUTHORIZING, true)] {
-        let world = World::new(4001);
-        *world.faults.key_lifetime.lock().unwrap() = Some(60 * MINUTE);
-        world.stock("a", 2).await;
-        let order = world.place("tok_ok", &[("a", 1)]).await.order;
-        let dead = Arc::new(Notify::new());
-        let tell = Arc::clone(&dead);
-        at(&world, point, move || {
-            tell.notify_one();
-            std::future::pending()
-        });
-        let first = world.run();
-        dead.notified().await;
-        first.handle.crash();
-        tokio::time::sleep(120 * MINUTE).await;
-        let second = world.run();
-        world.settle(10 * MINUTE).await;
-        let state = world.history(order).await.fulfillment;
-        if completes {
-            assert!(state.is_completed(), "its provider still knew it");
-        } else {
-            assert_eq!(state.status_reason(), Some("outcome_unknown"));
-            assert!(world.retry(order).await);
-            tokio::time::sleep(MINUTE).await;
-            let state = world.history(order).await.fulfillment;
-            assert_eq!(state.status_reason(), Some("outcome_unknown"), "a person's wish makes the key no younger");
-            assert!(world.cancel(order).await);
-            tokio::time::sleep(MINUTE).await;
-            assert_eq!(world.history(order).await.fulfillment.status(), OrderStatus::Cancelled);
-        }
-        world.check().await;
-        second.stop().await;
-        *world.faults.at_point.lock().unwrap() = None;
-    }
 }

@@ -1,23 +1,18 @@
-//! What goes wrong in tests: a store and participants that lose, delay and repeat, by a seed; and points at which a test steps in.
+//! What goes wrong in tests: participants that lose, delay and repeat, by a seed; and points at which a test steps in.
 use crate::participants::payment::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, InProcessPayment, PaymentOutcome, PaymentPort, Refund,
-    RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, InProcessPayment, PaymentOutcome,
+    PaymentPort, Refund, RefundRequest, VoidRequest, Voided,
 };
 use crate::participants::shipping::{
-    InProcessShipping, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking,
-    VoidLabelRequest,
+    HeldLabel, InProcessShipping, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort,
+    Tracking, VoidLabelRequest,
 };
 use crate::participants::{ForgetRequest, Forgotten, StepError};
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{
-    ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position,
-    ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
-};
+use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +20,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 /// What is done at a point of the run: before and after each append and each call.
 pub(super) type AtPoint = Box<dyn Fn(usize) -> Option<BoxFuture<'static, ()>> + Send + Sync>;
@@ -37,8 +31,12 @@ pub(super) struct Faults {
     pub(super) rate: Mutex<f64>,
     points: AtomicUsize,
     pub(super) at_point: Mutex<Option<AtPoint>>,
-    /// How long the payment provider keeps a key.
-    pub(super) key_lifetime: Mutex<Option<Duration>>,
+    /// One node's calls meet this.
+    pub(super) aim: Mutex<Option<Aim>>,
+    /// The key of each call, and when its caller made up its mind to it.
+    pub(super) sent: Mutex<Vec<(String, Instant)>>,
+    /// How far the runners' wall clocks are off.
+    pub(super) skew: Mutex<TimeDelta>,
     pub(super) calls: AtomicUsize,
     pub(super) queries: AtomicUsize,
     pub(super) appends: AtomicUsize,
@@ -53,10 +51,17 @@ impl fmt::Debug for Faults {
     }
 }
 
-enum Fault {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
     None,
     /// Turned away; it did not act.
+    TurnedAway,
+    /// A definite no; it did not act.
     Refused,
+    /// Someone else is at it, it is said.
+    InUse,
+    /// It arrives twice, and the second answer is heard.
+    Twice,
     /// It never arrives.
     Lost,
     /// It acts, the answer is lost.
@@ -73,13 +78,19 @@ impl Faults {
             rate: Mutex::new(0.0),
             points: AtomicUsize::new(0),
             at_point: Mutex::new(None),
-            key_lifetime: Mutex::new(None),
+            aim: Mutex::new(None),
+            sent: Mutex::default(),
+            skew: Mutex::new(TimeDelta::zero()),
             calls: AtomicUsize::new(0),
             queries: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             moves: AtomicUsize::new(0),
         })
+    }
+
+    pub(super) fn is_stormy(&self) -> bool {
+        *self.rate.lock().unwrap() > 0.0
     }
 
     pub(super) fn chance(&self, of: f64) -> bool {
@@ -90,7 +101,7 @@ impl Faults {
         self.rng.lock().unwrap().random_range(0..n)
     }
 
-    async fn point(&self) {
+    pub(super) async fn point(&self) {
         let n = self.points.fetch_add(1, Ordering::SeqCst);
         let then = self.at_point.lock().unwrap().as_ref().and_then(|at| at(n));
         if let Some(then) = then {
@@ -103,8 +114,9 @@ impl Faults {
         if !self.chance(rate) {
             return Fault::None;
         }
-        match self.up_to(5) {
-            0 => Fault::Refused,
+        match self.up_to(6) {
+            5 => Fault::Twice,
+            0 => Fault::TurnedAway,
             1 => Fault::Lost,
             2 => Fault::Unheard,
             3 => Fault::Late(Duration::from_millis(self.up_to(20_000))),
@@ -112,26 +124,37 @@ impl Faults {
         }
     }
 
-    /// One call of a participant, with what befalls it.
-    async fn call<T: Send + 'static>(
-        &self,
-        call: impl Future<Output = Result<T, StepError>> + Send + 'static,
-    ) -> Result<T, StepError> {
+    /// One call of a participant, with what befalls it. Without a key it is a question.
+    async fn call<T, F>(&self, key: &str, ice: &Ice, call: impl Fn() -> F + Send + 'static) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StepError>> + Send + 'static,
+    {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        self.sent.lock().unwrap().push((key.to_owned(), Instant::now()));
+        let aimed = self.aimed(key);
         self.point().await;
-        let answer = match self.next() {
-            Fault::None => call.await,
-            Fault::Refused => Err(StepError::retryable("turned away")),
+        ice.thawed().await;
+        let answer = match aimed.unwrap_or_else(|| self.next()) {
+            Fault::None => call().await,
+            Fault::TurnedAway => Err(StepError::retryable("turned away")),
+            Fault::Refused => Err(StepError::refused("no", "no")),
+            Fault::InUse => Err(StepError::unknown("the key is in use")),
+            Fault::Twice => {
+                let _ = call().await;
+                call().await
+            }
             Fault::Lost => {
                 sleep(Duration::from_secs(5)).await;
                 Err(StepError::unknown("lost"))
             }
             Fault::Unheard => {
-                let _ = call.await;
+                let _ = call().await;
                 sleep(Duration::from_secs(5)).await;
                 Err(StepError::unknown("the answer was lost"))
             }
             Fault::Late(late) => {
+                let call = call();
                 tokio::spawn(async move {
                     sleep(Duration::from_secs(5) + late).await;
                     let _ = call.await;
@@ -141,28 +164,68 @@ impl Faults {
             }
             Fault::Slow(slow) => {
                 sleep(slow.min(Duration::from_secs(4))).await;
-                call.await
+                call().await
             }
         };
         self.point().await;
+        ice.thawed().await;
         answer
+    }
+
+    /// What was aimed at calls like this one: at so many of them, then no more.
+    fn aimed(&self, key: &str) -> Option<Fault> {
+        let mut aim = self.aim.lock().unwrap();
+        let aim = aim.as_mut().filter(|aim| aim.times > 0 && key.contains(&aim.at))?;
+        aim.times -= 1;
+        Some(aim.fault)
     }
 }
 
-pub(super) struct FaultyPayment(pub(super) Arc<InProcessPayment>, pub(super) Arc<Faults>);
-pub(super) struct FaultyShipping(pub(super) Arc<InProcessShipping>, pub(super) Arc<Faults>);
+/// A fault for the calls of one node of the saga: `/STEP/DIRECTION/`.
+#[derive(Clone, Debug)]
+pub(super) struct Aim {
+    pub(super) at: String,
+    pub(super) fault: Fault,
+    /// So many calls of it are still to be met.
+    pub(super) times: usize,
+}
+
+/// A process that is frozen neither calls nor hears, while the world goes on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ice(Arc<watch::Sender<bool>>);
+
+impl Ice {
+    pub(super) fn freeze(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) fn thaw(&self) {
+        self.0.send_replace(false);
+    }
+
+    pub(super) async fn thawed(&self) {
+        let _ = self.0.subscribe().wait_for(|is_frozen| !is_frozen).await;
+    }
+}
+
+pub(super) struct FaultyPayment(pub(super) Arc<InProcessPayment>, pub(super) Arc<Faults>, pub(super) Ice);
+pub(super) struct FaultyShipping(pub(super) Arc<InProcessShipping>, pub(super) Arc<Faults>, pub(super) Ice);
 
 macro_rules! through {
     ($self:ident, $request:ident, $method:ident) => {{
         let (port, request) = (Arc::clone(&$self.0), $request.clone());
-        $self.1.call(async move { port.$method(&request).await }).await
+        let call = move || {
+            let (port, request) = (Arc::clone(&port), request.clone());
+            async move { port.$method(&request).await }
+        };
+        $self.1.call(&$request.key, &$self.2, call).await
     }};
 }
 
 #[async_trait]
 impl PaymentPort for FaultyPayment {
     fn key_lifetime(&self) -> Option<Duration> {
-        *self.1.key_lifetime.lock().unwrap()
+        self.0.key_lifetime()
     }
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
         through!(self, request, authorize)
@@ -179,20 +242,33 @@ impl PaymentPort for FaultyPayment {
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         through!(self, request, forget)
     }
+    async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError> {
+        self.1.queries.fetch_add(1, Ordering::SeqCst);
+        let (port, asked) = (Arc::clone(&self.0), reference.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.find(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
+    }
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, key) = (Arc::clone(&self.0), key.to_owned());
-        self.1.call(async move { port.query(&key).await }).await
+        let (port, asked) = (Arc::clone(&self.0), key.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.query(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
     }
 }
 
 #[async_trait]
 impl ShippingPort for FaultyShipping {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        self.0.key_lifetime()
     }
     async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError> {
-        through!(self, request, rate)
+        self.0.rate(request).await
     }
     async fn label(&self, request: &LabelRequest) -> Result<Label, StepError> {
         through!(self, request, label)
@@ -206,187 +282,22 @@ impl ShippingPort for FaultyShipping {
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         through!(self, request, forget)
     }
+    async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError> {
+        self.1.queries.fetch_add(1, Ordering::SeqCst);
+        let (port, asked) = (Arc::clone(&self.0), reference.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.find(&asked).await }
+        };
+        self.1.call("", &self.2, call).await
+    }
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
         self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, key) = (Arc::clone(&self.0), key.to_owned());
-        self.1.call(async move { port.query(&key).await }).await
-    }
-}
-
-/// A store whose answers get lost, and whose leases run out by the test's own clock.
-#[derive(Debug)]
-pub(super) struct FaultyStore {
-    pub(super) inner: Arc<dyn EventStore>,
-    pub(super) faults: Arc<Faults>,
-    renewed: Mutex<HashMap<Uuid, Instant>>,
-    /// When appends were made, by the test's clock, and by their last position.
-    times: Mutex<BTreeMap<Position, DateTime<Utc>>>,
-    began: (DateTime<Utc>, Instant),
-    /// Owners whose renewals do not get through.
-    pub(super) cut_off: Mutex<Vec<Uuid>>,
-}
-
-impl FaultyStore {
-    pub(super) fn new(inner: Arc<dyn EventStore>, faults: Arc<Faults>) -> Arc<FaultyStore> {
-        let (renewed, cut_off) = (Mutex::default(), Mutex::default());
-        Arc::new(FaultyStore {
-            inner,
-            faults,
-            renewed,
-            times: Mutex::default(),
-            began: (Utc::now(), Instant::now()),
-            cut_off,
-        })
-    }
-
-    /// The server was lost, and this was restored in its place; time goes on.
-    pub(super) fn restored(&self, inner: Arc<dyn EventStore>) -> Arc<FaultyStore> {
-        Arc::new(FaultyStore {
-            inner,
-            faults: Arc::clone(&self.faults),
-            renewed: Mutex::default(),
-            times: Mutex::new(self.times.lock().unwrap().clone()),
-            began: self.began,
-            cut_off: Mutex::default(),
-        })
-    }
-
-    pub(super) fn now(&self) -> DateTime<Utc> {
-        self.began.0 + TimeDelta::from_std(self.began.1.elapsed()).unwrap()
-    }
-
-    /// An append was made just now.
-    pub(super) fn stamp(&self, appended: Appended) -> Appended {
-        let recorded_at = self.now();
-        self.times.lock().unwrap().insert(appended.last, recorded_at);
-        Appended { recorded_at, ..appended }
-    }
-
-    /// Of an owner that is cut off nothing comes here, nor any answer there.
-    async fn unless_cut_off(&self, owner: Uuid) {
-        if self.cut_off.lock().unwrap().contains(&owner) {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn stamped(&self, mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
-        let times = self.times.lock().unwrap();
-        for event in &mut events {
-            if let Some((_, at)) = times.range(event.position..).next() {
-                event.recorded_at = *at;
-            }
-        }
-        events
-    }
-}
-
-#[async_trait]
-impl EventStore for FaultyStore {
-    fn log(&self) -> Log {
-        self.inner.log()
-    }
-
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        assert_eq!(append.metadata.actor.kind, ActorKind::Saga, "only sagas append through here");
-        assert!(append.fence.is_some(), "a saga's append is fenced");
-        self.faults.appends.fetch_add(1, Ordering::SeqCst);
-        self.faults.point().await;
-        let rate = *self.faults.rate.lock().unwrap() / 10.0;
-        let answer = match self.faults.up_to(3) {
-            _ if !self.faults.chance(rate) => self.inner.append(append).await.map(|appended| self.stamp(appended)),
-            0 => Err(AppendError::Unavailable("not now".into())),
-            1 => Err(AppendError::Unknown("lost on the way there".into())),
-            _ => {
-                let _ = self.inner.append(append).await.map(|appended| self.stamp(appended));
-                Err(AppendError::Unknown("lost on the way back".into()))
-            }
+        let (port, asked) = (Arc::clone(&self.0), key.to_owned());
+        let call = move || {
+            let (port, asked) = (Arc::clone(&port), asked.clone());
+            async move { port.query(&asked).await }
         };
-        self.faults.point().await;
-        answer
-    }
-
-    async fn read_streams(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
-        self.faults.reads.fetch_add(1, Ordering::SeqCst);
-        if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
-            return Err(ReadError::Unavailable("not now".into()));
-        }
-        self.inner.read_streams(id).await.map(|events| self.stamped(events))
-    }
-    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
-        if self.faults.chance(*self.faults.rate.lock().unwrap() / 10.0) {
-            return Err(ReadError::Unavailable("not now".into()));
-        }
-        self.inner.read_log(after, limit).await.map(|events| self.stamped(events))
-    }
-    async fn lives(&self) -> Result<eventstore::Lives, ReadError> {
-        self.inner.lives().await
-    }
-    async fn head(&self) -> Result<LogHead, ReadError> {
-        self.inner.head().await
-    }
-    fn watch_head(&self) -> watch::Receiver<Position> {
-        self.inner.watch_head()
-    }
-    async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {
-        self.inner.claim(scope, key).await
-    }
-    async fn checkpoint(&self, name: &str) -> Result<Option<(Incarnation, Position)>, ReadError> {
-        self.inner.checkpoint(name).await
-    }
-    async fn balances(&self, accounts: &[String]) -> Result<Vec<(String, i64)>, ReadError> {
-        self.inner.balances(accounts).await
-    }
-    async fn list_balances(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, i64)>, ReadError> {
-        self.inner.list_balances(prefix, after, limit).await
-    }
-    async fn timers(
-        &self,
-        slots: &[Slot],
-        after: Option<(DateTime<Utc>, Uuid)>,
-        limit: usize,
-    ) -> Result<Vec<Timer>, ReadError> {
-        let mut page = self.inner.timers(slots, after, limit).await?;
-        page.truncate(limit);
-        Ok(page)
-    }
-    async fn move_timers(&self, moves: &[TimerMove]) -> Result<(), AppendError> {
-        self.faults.point().await;
-        self.faults.moves.fetch_add(moves.len(), Ordering::SeqCst);
-        self.inner.move_timers(moves).await
-    }
-
-    async fn take_leases(&self, slots: &[Slot], owner: Uuid, ttl: Duration) -> Result<Vec<Lease>, AppendError> {
-        self.unless_cut_off(owner).await;
-        let over: Vec<Uuid> = {
-            let mut renewed = self.renewed.lock().unwrap();
-            renewed.insert(owner, Instant::now());
-            renewed.iter().filter(|(_, at)| at.elapsed() > ttl).map(|(owner, _)| *owner).collect()
-        };
-        for owner in over {
-            self.inner.depart(owner).await?;
-            self.renewed.lock().unwrap().remove(&owner);
-        }
-        self.inner.take_leases(slots, owner, Duration::from_secs(86_400)).await
-    }
-
-    async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
-        self.unless_cut_off(owner).await;
-        self.inner.release_leases(slots, owner).await
-    }
-
-    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
-        self.unless_cut_off(owner.id).await;
-        let mut renewed = self.renewed.lock().unwrap();
-        renewed.insert(owner.id, Instant::now());
-        let there = renewed.iter().filter(|(_, at)| at.elapsed() <= ttl).map(|(owner, _)| *owner);
-        Ok(there.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
-    }
-
-    async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
-        self.renewed.lock().unwrap().remove(&owner);
-        self.inner.depart(owner).await
-    }
-    async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
-        self.inner.sealed(subject).await
+        self.1.call("", &self.2, call).await
     }
 }

@@ -2,13 +2,17 @@
 mod crashes;
 mod erasure;
 mod faults;
+mod forgotten;
 mod invariants;
+mod matrix;
 mod newer;
 mod outages;
 mod owners;
 mod postgres;
 mod restores;
 mod returns;
+mod seeds;
+mod store;
 mod stories;
 mod storms;
 mod threads;

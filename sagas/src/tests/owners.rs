@@ -232,3 +232,18 @@ async fn more_sagas_than_drivers_queue_and_all_end() {
     world.check().await;
     runner.stop().await;
 }
+
+/// It may be minutes until who holds a part of its share lets go, or longer.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_goes_without_a_part_of_its_share_for_long_asks_on_and_gets_it() {
+    let world = World::new(32);
+    let (another, slots) = (uuid::Uuid::from_u128(1), [eventstore::Slot(7), eventstore::Slot(8)]);
+    world.inner().take_leases(&slots, another, 86_400 * SECOND).await.unwrap();
+    let runner = world.run();
+    sleep(60 * MINUTE).await;
+    assert_eq!(runner.handle.status().slots_held, 254);
+    world.inner().release_leases(&slots, another).await.unwrap();
+    sleep(3 * SECOND).await;
+    assert_eq!(runner.handle.status().slots_held, 256);
+    runner.stop().await;
+}

@@ -199,7 +199,7 @@ async fn after_a_step(seed: u64, step: i64) -> Duration {
     assert_eq!(world.types(order).await.last().unwrap(), "StepRetrying", "seed {seed}");
     let calls = world.faults.calls.load(Ordering::SeqCst);
     first.handle.crash();
-    world.clock_step.store(step, Ordering::SeqCst);
+    *world.faults.skew.lock().unwrap() = TimeDelta::seconds(step);
     config.owner = world.config().owner;
     let second = world.run_with(config);
     let took = world.settle(HOUR).await;
@@ -237,7 +237,7 @@ async fn while_a_process_runs_no_step_of_the_clock_moves_its_waits() {
     sleep(10 * SECOND).await;
     let due = Duration::from_secs(u64::try_from(world.due_in(order).await).unwrap());
     let start = Instant::now();
-    world.clock_step.store(-5 * 3600, Ordering::SeqCst);
+    *world.faults.skew.lock().unwrap() = TimeDelta::hours(-5);
     world.settle(HOUR).await;
     assert!(start.elapsed() < due + 20 * SECOND, "{:?} and not {due:?}", start.elapsed());
     runner.stop().await;

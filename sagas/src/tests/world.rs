@@ -1,12 +1,13 @@
 //! A shop, a store, two providers and as many runners as a test wants, on a clock that the test owns.
-use super::faults::{Faults, FaultyPayment, FaultyShipping, FaultyStore};
+use super::faults::{Faults, FaultyPayment, FaultyShipping, Ice};
+use super::store::FaultyStore;
 use crate::participants::payment::{InProcessPayment, PaymentSimulator};
 use crate::participants::shipping::{InProcessShipping, ShippingSimulator};
 use crate::participants::{DEFAULT_TIME_LIMIT, Entry};
 use crate::ports::{Clock, LocationError, Locations, SecretError, Secrets, ShipTo};
 use crate::{Cause, Deps, Runner, RunnerConfig, RunnerHandle};
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
 use commands::{Change, History};
 use domain::location::LocationMode;
@@ -22,7 +23,6 @@ use eventstore::{
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -44,7 +44,6 @@ pub(super) struct World {
     pub(super) mode: Arc<Mutex<LocationMode>>,
     clock: Arc<VirtualClock>,
     /// By how many seconds the processes' clock was put forward, or back. The database's goes on as it did.
-    pub(super) clock_step: Arc<AtomicI64>,
     orders: Arc<Mutex<Vec<OrderId>>>,
     pub(super) received: Arc<Mutex<BTreeMap<String, i64>>>,
 }
@@ -74,11 +73,11 @@ impl Locations for Mode {
 
 /// The store's clock, but put so many seconds before or behind it.
 #[derive(Debug)]
-struct VirtualClock(Arc<FaultyStore>, Arc<AtomicI64>);
+struct VirtualClock(Arc<FaultyStore>);
 
 impl Clock for VirtualClock {
     fn now(&self) -> DateTime<Utc> {
-        self.0.now() + TimeDelta::seconds(self.1.load(Ordering::SeqCst))
+        self.0.now() + *self.0.faults.skew.lock().unwrap()
     }
 }
 
@@ -92,21 +91,28 @@ impl World {
     pub(super) fn on(store: Arc<dyn EventStore>, seed: u64, late: Duration) -> World {
         let faults = Faults::new(seed);
         let store = FaultyStore::new(store, Arc::clone(&faults));
-        let clock_step: Arc<AtomicI64> = Arc::default();
+        let began = store.began;
         World {
             seed,
             late,
-            clock: Arc::new(VirtualClock(Arc::clone(&store), Arc::clone(&clock_step))),
-            clock_step,
+            clock: Arc::new(VirtualClock(Arc::clone(&store))),
             store,
             faults,
-            payment: PaymentSimulator::volatile(),
-            shipping: ShippingSimulator::volatile(),
+            payment: PaymentSimulator::volatile_since(began, None),
+            shipping: ShippingSimulator::volatile_since(began, None),
             secrets: Arc::default(),
             mode: Arc::new(Mutex::new(LocationMode::Auto)),
             orders: Arc::default(),
             received: Arc::default(),
         }
+    }
+
+    /// The same, with providers that forget keys.
+    pub(super) fn forgetting(self, keys: Duration) -> World {
+        let (began, keys) = (self.store.began, Some(keys));
+        let payment = PaymentSimulator::volatile_since(began, keys);
+        let shipping = ShippingSimulator::volatile_since(began, keys);
+        World { payment, shipping, ..self }
     }
 
     /// The same world, where the store was lost and this one restored in its place. What was placed since is unknown to it.
@@ -115,7 +121,7 @@ impl World {
         let is_known = |order: &OrderId| known.iter().any(|event| event.stream.id == order.0);
         let store = self.store.restored(backup);
         World {
-            clock: Arc::new(VirtualClock(Arc::clone(&store), Arc::clone(&self.clock_step))),
+            clock: Arc::new(VirtualClock(Arc::clone(&store))),
             store,
             orders: Arc::new(Mutex::new(self.orders().into_iter().filter(is_known).collect())),
             ..self.clone()
@@ -144,16 +150,17 @@ impl World {
     pub(super) fn run_with(&self, config: RunnerConfig) -> Running {
         let payment = InProcessPayment::new(self.payment.clone(), DEFAULT_TIME_LIMIT);
         let shipping = InProcessShipping::new(self.shipping.clone(), DEFAULT_TIME_LIMIT);
+        let ice = Ice::default();
         let deps = Deps {
-            store: self.store.clone(),
-            payment: Arc::new(FaultyPayment(Arc::new(payment), self.faults.clone())),
-            shipping: Arc::new(FaultyShipping(Arc::new(shipping), self.faults.clone())),
+            store: Arc::new(self.store.of(&ice)),
+            payment: Arc::new(FaultyPayment(Arc::new(payment), self.faults.clone(), ice.clone())),
+            shipping: Arc::new(FaultyShipping(Arc::new(shipping), self.faults.clone(), ice.clone())),
             secrets: self.secrets.clone(),
             locations: Arc::new(Mode(self.mode.clone())),
             clock: self.clock.clone(),
         };
         let (owner, stop) = (config.owner.id, CancellationToken::new());
-        Running { owner, handle: Runner::spawn(config, deps, &stop), stop }
+        Running { owner, handle: Runner::spawn(config, deps, &stop), ice, stop }
     }
 
     fn metadata(&self, kind: ActorKind, about: Uuid) -> Metadata {
@@ -294,12 +301,17 @@ impl World {
     }
 
     pub(super) async fn retry(&self, order: OrderId) -> bool {
-        let (retry, now) = (operator::Command::Retry, self.clock.now());
-        let retry = |history: &History| {
-            let events = history.fulfillment.operate(order, retry.clone(), operator::Notes::default(), now);
+        self.operate(order, operator::Command::Retry).await
+    }
+
+    /// An operator asks for it. `false`: refused, or so already.
+    pub(super) async fn operate(&self, order: OrderId, command: operator::Command) -> bool {
+        let now = self.clock.now();
+        let decide = |history: &History| {
+            let events = history.fulfillment.operate(order, command.clone(), operator::Notes::default(), now);
             events.unwrap_or_default()
         };
-        self.command(ActorKind::Operator, order, retry).await
+        self.command(ActorKind::Operator, order, decide).await
     }
 
     pub(super) async fn returning(&self, order: OrderId, command: returns::Command) -> bool {
@@ -324,14 +336,16 @@ impl World {
     /// Waits until every order has ended or waits for a person, and tells how long that took.
     pub(super) async fn settle(&self, within: Duration) -> Duration {
         let start = Instant::now();
+        let mut rest = self.orders();
         loop {
             let mut open = vec![];
-            for order in self.orders() {
+            for order in rest {
                 let history = self.history(order).await;
                 if !matches!(history.fulfillment.next(order), Next::Ended | Next::Wait(_)) {
                     open.push(order);
                 }
             }
+            rest = open.clone();
             let Some(first) = open.first() else { return start.elapsed() };
             if start.elapsed() > within {
                 let types = self.types(*first).await;
@@ -363,6 +377,7 @@ fn line(n: usize, sku: &str, quantity: i64, price: i64) -> OrderLine {
 pub(super) struct Running {
     pub(super) owner: Uuid,
     pub(super) handle: RunnerHandle,
+    pub(super) ice: Ice,
     stop: CancellationToken,
 }
 

@@ -66,6 +66,8 @@ impl Servers {
             kafka_in_process: matches!(self.broker, Broker::InProcess(_)),
             payment: url(&settings.payment_url, &self.payment),
             shipping: url(&settings.shipping_url, &self.shipping),
+            payment_keys: settings.payment_key_lifetime,
+            shipping_keys: settings.shipping_key_lifetime,
         }
     }
 
@@ -150,5 +152,9 @@ async fn simulator(
             name.to_uppercase()
         );
     }
-    Ok(Some(Simulator::start(data_dir, launcher, provider).await?))
+    let key_lifetime = match provider {
+        Provider::Payment => settings.payment_key_lifetime,
+        Provider::Shipping => settings.shipping_key_lifetime,
+    };
+    Ok(Some(Simulator::start(data_dir, launcher, provider, key_lifetime).await?))
 }

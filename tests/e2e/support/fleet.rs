@@ -35,7 +35,7 @@ impl Fleet {
         let postgres = Postgres::start(&data_dir, &launcher).await.expect("PostgreSQL starts");
         let mut providers = Vec::new();
         for provider in [Provider::Payment, Provider::Shipping] {
-            providers.push(Simulator::start(&data_dir, &launcher, provider).await.expect("a provider starts"));
+            providers.push(Simulator::start(&data_dir, &launcher, provider, None).await.expect("a provider starts"));
         }
         let env = [
             ("DATABASE_URL", postgres.url().to_owned()),

@@ -1,7 +1,8 @@
 //! The saga by model: thousands of orders, each in a world that fails in its own way, from a seed that a failure prints.
 //!
-//! Whatever happens, an order ends complete or clean, or it visibly waits for a person. `SEED=… cargo test -p domain storm`
-//! runs one world again.
+//! Whatever happens, an order ends complete or clean, or it visibly waits for a person. `WAYBILL_TEST_SEED=…
+//! cargo test -p domain storm` runs one world again; `WAYBILL_SEEDS` sets how many.
+mod calm;
 mod provider;
 mod world;
 
@@ -68,7 +69,7 @@ struct Printed(u64);
 impl Drop for Printed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("SEED={}", self.0);
+            eprintln!("WAYBILL_TEST_SEED={}", self.0);
         }
     }
 }
@@ -118,12 +119,13 @@ fn weather(seed: u64) -> String {
 
 #[test]
 fn an_order_ends_complete_or_clean_or_visibly_waits_whatever_the_storm() {
-    if let Ok(seed) = std::env::var("SEED") {
+    if let Ok(seed) = std::env::var("WAYBILL_TEST_SEED") {
         println!("{}", weather(seed.parse().expect("a number")));
         return;
     }
     let mut ends = BTreeMap::<String, u64>::new();
-    for seed in 0..SEEDS {
+    let seeds = std::env::var("WAYBILL_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    for seed in 0..seeds {
         *ends.entry(weather(seed)).or_default() += 1;
     }
     println!("{ends:?}");
@@ -138,7 +140,7 @@ fn an_order_ends_complete_or_clean_or_visibly_waits_whatever_the_storm() {
         "waits for warehouse",
     ];
     for end in reached {
-        assert!(ends.get(end).is_some_and(|count| *count >= SEEDS / 200), "{end} is hardly ever reached: {ends:?}");
+        assert!(ends.get(end).is_some_and(|count| *count >= seeds / 200), "{end} is hardly ever reached: {ends:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! One order, its history, and everybody who meddles with it: a runner that crashes, a network that loses, delays and repeats,
 //! a shop that cancels, staff, an operator. Each append is checked as it is made.
+use super::calm;
 use super::provider::{Plan, Provider};
 use crate::{
     Event, LineId,
@@ -120,6 +121,10 @@ impl World {
             Next::Ended => return false,
             Next::Advance => self.answer(None, Reply::Nothing),
             Next::Act(action) => self.act(action, is_calm),
+            Next::Wait(WaitingOn::Operator) if state.saga.held && (is_calm || self.random.percent(50)) => {
+                self.operate(Command::Resume);
+            }
+            Next::Wait(WaitingOn::Operator) if state.saga.held => {}
             Next::Wait(WaitingOn::Operator) if self.scenario.operator_retries => self.retry(),
             Next::Wait(WaitingOn::Warehouse) if self.scenario.staff_ship => self.staff(is_calm),
             Next::Wait(WaitingOn::Operator | WaitingOn::Warehouse) => return !is_calm,
@@ -228,6 +233,7 @@ impl World {
             self.history.push(event);
         }
         assert_eq!(state, Fulfillment::fold(&self.history), "what is carried is what is recorded");
+        calm::keeps_its_word(&state, &self.context);
         self.carried = Some(state);
     }
 
@@ -279,8 +285,11 @@ impl World {
 
     /// Somebody else comes between.
     fn meddle(&mut self) {
-        match self.random.below(6) {
+        match self.random.below(8) {
             0 if self.random.percent(self.scenario.cancels) => self.cancel(),
+            6 if self.random.percent(30) => self.operate(Command::Pause),
+            7 if self.random.percent(self.scenario.cancels) => self.operate(Command::Compensate),
+            6 | 7 => self.operate(Command::Resume),
             1 => self.carried = None,
             2 => self.retry(),
             3 => self.staff(false),
@@ -310,8 +319,15 @@ impl World {
     }
 
     fn retry(&mut self) {
-        let retry = self.state().operate(ORDER, Command::Retry, Notes::default(), self.context.now);
-        self.append(retry.unwrap_or_default());
+        self.operate(Command::Retry);
+    }
+
+    /// An operator asks for something; it may be refused.
+    fn operate(&mut self, command: Command) {
+        let is_forced = command == Command::Compensate;
+        let events = self.state().operate(ORDER, command, Notes::default(), self.context.now).unwrap_or_default();
+        self.cancel_accepted |= is_forced && !events.is_empty();
+        self.append(events);
     }
 
     /// Staff report something, as it comes; everything when it is calm.

@@ -33,8 +33,12 @@ pub trait Harness: Sized + Send + Sync + 'static {
     /// The port, `dyn PaymentPort` or `dyn ShippingPort`.
     type Port: ?Sized + Send + Sync + 'static;
 
-    /// Starts the provider on a ledger file; calls through its port are given up after `limit`.
-    async fn start(ledger: &Path, limit: Duration) -> Outcome<Self>;
+    /// Starts the provider on a ledger file; calls through its port are given up after `limit`; keys are forgotten after `keys`.
+    async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self>;
+    /// The same with keys that live as long as the ledger.
+    async fn start(ledger: &Path, limit: Duration) -> Outcome<Self> {
+        Self::start_forgetting(ledger, limit, None).await
+    }
     /// The adapter.
     fn port(&self) -> Arc<Self::Port>;
     /// Every entry, as the world sees them.
@@ -43,6 +47,14 @@ pub trait Harness: Sized + Send + Sync + 'static {
     async fn control(&self, mode: Mode) -> Outcome;
     /// Stops the provider; the file is free when it returns.
     async fn stop(self) -> Outcome;
+}
+
+/// How long keys live where they are forgotten.
+const SHORT: Duration = Duration::from_millis(1_200);
+
+/// Until every key of now is forgotten.
+async fn outlive_keys() {
+    tokio::time::sleep(SHORT + Duration::from_millis(200)).await;
 }
 
 fn usd(minor: i64) -> Amount {

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::{Harness, IMPATIENT, Outcome, PATIENT, is_retryable, is_unknown, kinds, refusal, tear};
+use super::{
+    Harness, IMPATIENT, Outcome, PATIENT, SHORT, is_retryable, is_unknown, kinds, outlive_keys, refusal, tear,
+};
 use crate::participants::shipping::{
-    LabelRequest, LabelVoided, RateRequest, ShippingOutcome, ShippingPort, TrackingStatus, VoidLabelRequest,
+    HeldLabel, LabelRequest, LabelVoided, RateRequest, ShippingOutcome, ShippingPort, TrackingStatus, VoidLabelRequest,
 };
 use crate::participants::{ForgetRequest, Forgotten, Kind, Mode};
 
@@ -19,6 +21,8 @@ macro_rules! shipping_contract {
             a_label_that_hangs_after_acting_is_unknown_until_asked_or_repeated
             voiding_an_unknown_label_blocks_it_or_gives_it_back
             a_carrier_that_is_down_did_not_act
+            labels_are_found_by_their_reference
+            a_forgotten_key_buys_again_and_what_it_bought_is_found_by_its_reference
             a_restart_keeps_labels_and_blocks
             a_person_is_forgotten_once_for_good_and_the_ledger_stays
         }
@@ -212,5 +216,52 @@ pub async fn a_person_is_forgotten_once_for_good_and_the_ledger_stays<H: Shippin
     assert_eq!(port.query("per_1/forget/1").await?, Some(ShippingOutcome::Forgotten(Forgotten { orders: 2 })));
     assert_eq!(port.forget(&request).await?, Forgotten { orders: 2 });
     assert_eq!(harness.entries().await?, before, "an erasure is no entry");
+    harness.stop().await
+}
+
+/// See the name.
+pub async fn labels_are_found_by_their_reference<H: ShippingHarness>(ledger: &Path) -> Outcome {
+    let harness = H::start(ledger, PATIENT).await?;
+    let port = harness.port();
+    assert_eq!(port.find(ORDER).await?, []);
+    let kept = port.label(&label("a")).await?;
+    let given_back = port.label(&label("b")).await?;
+    port.label(&LabelRequest { reference: "ord_2".to_owned(), ..label("c") }).await?;
+    port.void_label(&void("v", "b", None)).await?;
+    port.void_label(&void("w", "late", None)).await?;
+    let held = |key: &str, label, voided| HeldLabel { key: Some(key.to_owned()), label, voided };
+    let all = [held("a", kept, false), held("b", given_back, true)];
+    assert_eq!(port.find(ORDER).await?, all);
+    assert_eq!(port.find("ord_nobody").await?, []);
+    harness.control(Mode::Down).await?;
+    assert!(is_retryable(&port.find(ORDER).await));
+    harness.control(Mode::Ok).await?;
+    drop(port);
+    harness.stop().await?;
+    let harness = H::start(ledger, PATIENT).await?;
+    assert_eq!(harness.port().find(ORDER).await?, all, "after a restart too");
+    harness.stop().await
+}
+
+/// See the name.
+pub async fn a_forgotten_key_buys_again_and_what_it_bought_is_found_by_its_reference<H: ShippingHarness>(
+    ledger: &Path,
+) -> Outcome {
+    let harness = H::start_forgetting(ledger, PATIENT, Some(SHORT)).await?;
+    let port = harness.port();
+    assert_eq!(port.key_lifetime(), Some(SHORT));
+    let first = port.label(&label("a")).await?;
+    port.void_label(&void("v", "late", None)).await?;
+    outlive_keys().await;
+    assert_eq!(port.query("a").await?, None);
+    assert_eq!(port.find(ORDER).await?, [HeldLabel { key: None, label: first.clone(), voided: false }]);
+    // The trap: it is a new call now.
+    assert_ne!(port.label(&label("a")).await?, first);
+    port.label(&label("late")).await?;
+    let back = port.void_label(&void("w", "whatever", Some(&first.label_id))).await?;
+    assert_eq!(back.label_id, Some(first.label_id.clone()), "an id needs no key that is remembered");
+    let held = port.find(ORDER).await?;
+    assert_eq!(held.iter().map(|held| held.voided).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(kinds(&harness.entries().await?), [Kind::Label, Kind::Label, Kind::Label, Kind::VoidLabel]);
     harness.stop().await
 }

@@ -84,6 +84,9 @@ pub(super) struct Record<F> {
     pub(super) reference: String,
     pub(super) at: DateTime<Utc>,
     pub(super) answer: Answer<F>,
+    /// The key was used before, and forgotten since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) again: bool,
 }
 
 impl<F: Fact> Record<F> {

@@ -8,7 +8,9 @@
 //!   comes between;
 //! - nothing is answered, queried or listed before it is durable;
 //! - refusals are remembered under their key and are no ledger entries; neither are blocked keys;
-//! - entries are numbered from 1 without holes, in the order in which they acted.
+//! - entries are numbered from 1 without holes, in the order in which they acted;
+//! - where keys live for a time only, one that is older is as unknown as one never used: it acts again. What acted is then found by its
+//!   reference alone.
 
 mod entry;
 mod journal;
@@ -16,10 +18,12 @@ mod journal;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use entry::Record;
 pub(super) use entry::{Answer, Call, fingerprint};
@@ -81,10 +85,17 @@ pub(super) struct View<'a, B: Books> {
     state: &'a State<B>,
 }
 
+/// One thing that was done under a reference.
+pub(super) struct Deed<'a, F> {
+    /// `None`: forgotten.
+    pub(super) key: Option<&'a str>,
+    pub(super) fact: &'a F,
+}
+
 impl<B: Books> View<'_, B> {
     /// What another key led to.
     pub(super) fn fact_of(&self, key: &str) -> Option<&B::Fact> {
-        match self.state.record_of(key).map(|(_, record)| &record.answer) {
+        match self.state.record_of(key, self.now).map(|(_, record)| &record.answer) {
             Some(Answer::Done(fact)) => Some(fact),
             _ => None,
         }
@@ -92,31 +103,49 @@ impl<B: Books> View<'_, B> {
 }
 
 struct State<B: Books> {
+    /// How long keys live; `None`: as long as the ledger.
+    keys: Option<TimeDelta>,
     books: B,
     records: Vec<Record<B::Fact>>,
     by_key: HashMap<Arc<str>, usize>,
     /// Indices into `records`: the entry with number n is at n − 1.
     acted: Vec<usize>,
-    blocked: HashSet<String>,
+    /// Indices into `records`, in order.
+    by_reference: HashMap<String, Vec<usize>>,
+    /// Keys that may not act, and since when.
+    blocked: HashMap<String, DateTime<Utc>>,
     running: HashSet<String>,
     stumbles: HashMap<String, u32>,
 }
 
 impl<B: Books> State<B> {
-    fn new() -> Self {
+    fn new(keys: Option<Duration>) -> Self {
         Self {
+            keys: keys.map(|keys| TimeDelta::from_std(keys).unwrap_or(TimeDelta::MAX)),
             books: B::default(),
             records: Vec::new(),
             by_key: HashMap::new(),
             acted: Vec::new(),
-            blocked: HashSet::new(),
+            by_reference: HashMap::new(),
+            blocked: HashMap::new(),
             running: HashSet::new(),
             stumbles: HashMap::new(),
         }
     }
 
-    fn record_of(&self, key: &str) -> Option<(usize, &Record<B::Fact>)> {
-        self.by_key.get(key).and_then(|index| Some((*index, self.records.get(*index)?)))
+    fn is_forgotten(&self, at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        self.keys.is_some_and(|keys| now - at >= keys)
+    }
+
+    /// What a key led to, unless that is forgotten.
+    fn record_of(&self, key: &str, now: DateTime<Utc>) -> Option<(usize, &Record<B::Fact>)> {
+        let index = *self.by_key.get(key)?;
+        let record = self.records.get(index).filter(|record| !self.is_forgotten(record.at, now))?;
+        Some((index, record))
+    }
+
+    fn is_blocked(&self, key: &str, now: DateTime<Utc>) -> bool {
+        self.blocked.get(key).is_some_and(|at| !self.is_forgotten(*at, now))
     }
 
     fn take(&mut self, record: Record<B::Fact>) {
@@ -126,8 +155,9 @@ impl<B: Books> State<B> {
                 self.acted.push(self.records.len());
             }
             if let Some(forward_key) = fact.blocks() {
-                self.blocked.insert(forward_key.to_owned());
+                self.blocked.insert(forward_key.to_owned(), record.at);
             }
+            self.by_reference.entry(record.reference.clone()).or_default().push(self.records.len());
         }
         self.by_key.insert(Arc::clone(&record.key), self.records.len());
         self.records.push(record);
@@ -138,26 +168,48 @@ impl<B: Books> State<B> {
 pub(super) struct Ledger<B: Books> {
     state: Mutex<State<B>>,
     journal: Journal,
+    /// Time goes on from here by the runtime's clock, which a test may own.
+    began: (DateTime<Utc>, Instant),
 }
 
 impl<B: Books> Ledger<B> {
     /// A ledger that lasts as long as the process, for tests and measurements.
-    pub(super) fn volatile() -> Self {
-        Self { state: Mutex::new(State::new()), journal: Journal::volatile() }
+    pub(super) fn volatile(keys: Option<Duration>) -> Self {
+        Self::over(State::new(keys), Journal::volatile())
     }
 
-    /// Opens or creates the ledger in a file of its own. Blocks while it reads.
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let mut state = State::new();
+    /// The same by a clock that others go by too.
+    #[cfg(test)]
+    pub(super) fn volatile_since(began: (DateTime<Utc>, Instant), keys: Option<Duration>) -> Self {
+        Self { began, ..Self::volatile(keys) }
+    }
+
+    /// Opens or creates the ledger in a file of its own, and forgets keys that are older than `keys`. Blocks while it reads.
+    pub(super) fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
+        let mut state = State::new(keys);
         let journal = Journal::open(path, |line| {
             let record: Record<B::Fact> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-            if state.by_key.contains_key(&record.key) {
+            if !record.again && state.by_key.contains_key(&record.key) {
                 return Err(format!("the key {} a second time", record.key));
             }
             state.take(record);
             Ok(())
         })?;
-        Ok(Self { state: Mutex::new(state), journal })
+        Ok(Self::over(state, journal))
+    }
+
+    fn over(state: State<B>, journal: Journal) -> Self {
+        Self { state: Mutex::new(state), journal, began: (Utc::now(), Instant::now()) }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        let (at, began) = self.began;
+        TimeDelta::from_std(began.elapsed()).ok().and_then(|since| at.checked_add_signed(since)).unwrap_or(at)
+    }
+
+    /// How long keys live; `None`: as long as the ledger.
+    pub(super) fn key_lifetime(&self) -> Option<Duration> {
+        self.lock().keys.and_then(|keys| keys.to_std().ok())
     }
 
     /// Decides a call, or finds what was decided; returns when that is durable.
@@ -180,13 +232,14 @@ impl<B: Books> Ledger<B> {
         decide: impl FnOnce(&View<'_, B>) -> Result<B::Fact, Refusal>,
     ) -> Result<(Answer<B::Fact>, u64, bool), Fault> {
         let mut state = self.lock();
-        if let Some((index, record)) = state.record_of(call.key) {
+        let now = self.now();
+        if let Some((index, record)) = state.record_of(call.key, now) {
             if record.fingerprint != call.fingerprint {
                 return Err(Fault::refused("key_reused", "the idempotency key was used for another request"));
             }
             return Ok((record.answer.clone(), index as u64 + 1, false));
         }
-        if state.blocked.contains(call.key) {
+        if state.is_blocked(call.key, now) {
             return Ok((blocked(), state.records.len() as u64, false));
         }
         if !call.owns_key && state.running.contains(call.key) {
@@ -197,7 +250,7 @@ impl<B: Books> Ledger<B> {
             Room::Full => return Err(Fault::unavailable("too much waits for the disk")),
             Room::Broken => return Err(broken()),
         }
-        let now = Utc::now().trunc_subsecs(6);
+        let now = now.trunc_subsecs(6);
         let answer = match decide(&View { books: &state.books, now, state: &state }) {
             Ok(fact) => Answer::Done(fact),
             Err(refusal) => Answer::Refused { code: refusal.code.to_owned(), message: refusal.message },
@@ -207,6 +260,7 @@ impl<B: Books> Ledger<B> {
             fingerprint: call.fingerprint,
             reference: call.reference.to_owned(),
             at: now,
+            again: state.by_key.contains_key(call.key),
             answer: answer.clone(),
         };
         let mut line = serde_json::to_vec(&record).map_err(|error| Fault::Failed(error.to_string()))?;
@@ -220,10 +274,10 @@ impl<B: Books> Ledger<B> {
     /// What is known of a key; durable when it returns.
     pub(super) async fn known(&self, key: &str) -> Result<Known<B::Fact>, Fault> {
         let (known, durable_at) = {
-            let state = self.lock();
-            match state.record_of(key) {
+            let (state, now) = (self.lock(), self.now());
+            match state.record_of(key, now) {
                 Some((index, record)) => (Known::Answered(record.answer.clone()), index as u64 + 1),
-                None if state.blocked.contains(key) => (Known::Answered(blocked()), state.records.len() as u64),
+                None if state.is_blocked(key, now) => (Known::Answered(blocked()), state.records.len() as u64),
                 None if state.running.contains(key) => (Known::InProgress, 0),
                 None => (Known::Nothing, 0),
             }
@@ -242,10 +296,33 @@ impl<B: Books> Ledger<B> {
         Ok(value)
     }
 
+    /// What was done under a reference, in order; durable when it returns. Refusals are none.
+    pub(super) async fn under<T>(
+        &self,
+        reference: &str,
+        read: impl FnOnce(&[Deed<'_, B::Fact>]) -> T,
+    ) -> Result<T, Fault> {
+        let (value, durable_at) = {
+            let (state, now) = (self.lock(), self.now());
+            let records =
+                state.by_reference.get(reference).into_iter().flatten().filter_map(|index| state.records.get(*index));
+            let deeds: Vec<_> = records
+                .filter_map(|record| {
+                    let Answer::Done(fact) = &record.answer else { return None };
+                    let key = (!state.is_forgotten(record.at, now)).then_some(&*record.key);
+                    Some(Deed { key, fact })
+                })
+                .collect();
+            (read(&deeds), state.records.len() as u64)
+        };
+        self.durable(durable_at).await?;
+        Ok(value)
+    }
+
     /// Whether a call with this key has nothing to wait for: it was decided or blocked.
     pub(super) fn is_decided(&self, key: &str) -> bool {
-        let state = self.lock();
-        state.by_key.contains_key(key) || state.blocked.contains(key)
+        let (state, now) = (self.lock(), self.now());
+        state.record_of(key, now).is_some() || state.is_blocked(key, now)
     }
 
     /// Marks a key as being worked on until the mark is dropped; `None` when it already is.

@@ -11,14 +11,17 @@ use uuid::Uuid;
 
 use super::token::Token;
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest,
-    Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, HeldCapture, PaymentOutcome, Refund,
+    RefundRequest, VoidRequest, Voided,
 };
-use crate::participants::ledger::{Books, Fact, Kind, Refusal, View};
+use crate::participants::ledger::{Books, Deed, Fact, Kind, Refusal, View};
 use crate::participants::{Amount, Forgotten};
 
 /// How long money stays set aside.
 const AUTHORIZATION_LIFETIME: TimeDelta = TimeDelta::days(7);
+
+/// Authorizations of one answer; more than anyone asks about.
+const MAX_HELD: usize = 100;
 
 /// What a call brought about; a line of the provider's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,7 +196,12 @@ pub(super) fn void(view: &View<'_, PaymentBooks>, request: &VoidRequest) -> Deci
         },
     };
     let held = held(view, authorization_id)?;
-    if held.key != request.forward_key {
+    let stands_for = |key| match view.fact_of(key) {
+        Some(PaymentFact::Authorized { authorization, .. }) => authorization.authorization_id == *authorization_id,
+        _ => false,
+    };
+    // Whose key is forgotten is told by its id alone.
+    if held.key != request.forward_key && stands_for(&held.key) {
         return Err(Refusal::new("unknown_authorization", "the authorization is of another forward key"));
     }
     if held.captured_minor > 0 {
@@ -217,6 +225,44 @@ pub(super) fn refund(view: &View<'_, PaymentBooks>, request: &RefundRequest) -> 
     }
     let refund = Refund { refund_id: new_id("ref"), amount: request.amount.clone() };
     Ok(PaymentFact::Refunded { capture_id: request.capture_id.clone(), refund })
+}
+
+/// What is held of what was done under one reference.
+pub(super) fn held_under(deeds: &[Deed<'_, PaymentFact>]) -> Vec<HeldAuthorization> {
+    let mut held: Vec<HeldAuthorization> = Vec::new();
+    for deed in deeds {
+        let key = deed.key.map(str::to_owned);
+        let of = |held: &mut Vec<HeldAuthorization>, id: &str| {
+            held.iter().position(|known| known.authorization.authorization_id == id)
+        };
+        match deed.fact {
+            PaymentFact::Authorized { authorization, .. } => held.push(HeldAuthorization {
+                key,
+                authorization: authorization.clone(),
+                voided: false,
+                captures: Vec::new(),
+            }),
+            PaymentFact::Captured { authorization_id, capture } => {
+                if let Some(known) = of(&mut held, authorization_id).and_then(|at| held.get_mut(at)) {
+                    known.captures.push(HeldCapture { key, capture: capture.clone(), refunds: Vec::new() });
+                }
+            }
+            PaymentFact::Voided { authorization_id, .. } => {
+                if let Some(known) = of(&mut held, authorization_id).and_then(|at| held.get_mut(at)) {
+                    known.voided = true;
+                }
+            }
+            PaymentFact::Refunded { capture_id, refund } => {
+                let mut captures = held.iter_mut().flat_map(|known| &mut known.captures);
+                if let Some(known) = captures.find(|known| known.capture.capture_id == *capture_id) {
+                    known.refunds.push(refund.clone());
+                }
+            }
+            PaymentFact::Blocked { .. } | PaymentFact::Forgotten { .. } => {}
+        }
+    }
+    held.truncate(MAX_HELD);
+    held
 }
 
 fn held<'a>(view: &View<'a, PaymentBooks>, authorization_id: &str) -> Result<&'a Held, Refusal> {

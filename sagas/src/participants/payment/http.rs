@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest,
-    VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, PaymentOutcome, PaymentPort, Refund,
+    RefundRequest, VoidRequest, Voided,
 };
 use crate::participants::http::{Transport, TransportError};
 use crate::participants::{ForgetRequest, Forgotten, StepError};
@@ -16,6 +16,7 @@ use crate::participants::{ForgetRequest, Forgotten, StepError};
 #[derive(Debug, Clone)]
 pub struct HttpPayment {
     transport: Transport,
+    key_lifetime: Option<Duration>,
     authorizations: Url,
     captures: Url,
     voids: Url,
@@ -38,14 +39,21 @@ impl HttpPayment {
             erasures: transport.endpoint(&["v1", "erasures"])?,
             refunds: transport.endpoint(&["v1", "refunds"])?,
             transport,
+            key_lifetime: None,
         })
+    }
+
+    /// The same of a provider that forgets a key after so long.
+    #[must_use]
+    pub fn forgetting_keys_after(self, key_lifetime: Option<Duration>) -> Self {
+        Self { key_lifetime, ..self }
     }
 }
 
 #[async_trait]
 impl PaymentPort for HttpPayment {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        self.key_lifetime
     }
 
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
@@ -66,6 +74,10 @@ impl PaymentPort for HttpPayment {
 
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         self.transport.act(&self.erasures, &request.key, request).await
+    }
+
+    async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError> {
+        self.transport.list(&self.authorizations, &[("reference", reference)]).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {

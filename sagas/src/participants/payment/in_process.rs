@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, PaymentSimulator, Refund,
-    RefundRequest, VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, PaymentOutcome, PaymentPort,
+    PaymentSimulator, Refund, RefundRequest, VoidRequest, Voided,
 };
 use crate::participants::{ForgetRequest, Forgotten, StepError, within};
 
@@ -27,7 +27,7 @@ impl InProcessPayment {
 #[async_trait]
 impl PaymentPort for InProcessPayment {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        self.simulator.key_lifetime()
     }
 
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
@@ -48,6 +48,10 @@ impl PaymentPort for InProcessPayment {
 
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         within(self.limit, self.simulator.forget(request)).await
+    }
+
+    async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError> {
+        within(self.limit, self.simulator.find(reference)).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {

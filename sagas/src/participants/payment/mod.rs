@@ -1,4 +1,4 @@
-//! The payment participant: authorize, capture, void, refund, and what became of a key.
+//! The payment participant: authorize, capture, void, refund, what became of a key, and what is held under a reference.
 
 mod books;
 mod http;
@@ -10,7 +10,7 @@ mod token;
 pub use http::HttpPayment;
 pub use in_process::InProcessPayment;
 pub use port::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, PaymentPort, Refund, RefundRequest,
-    VoidRequest, Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, HeldCapture, PaymentOutcome,
+    PaymentPort, Refund, RefundRequest, VoidRequest, Voided,
 };
 pub use simulator::PaymentSimulator;

@@ -42,6 +42,10 @@ pub trait PaymentPort: Send + Sync {
     /// Refusals: `invalid_orders`.
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError>;
 
+    /// All that the provider holds under a reference of ours, in the order in which it was set aside, 100 at most: what is
+    /// left to ask about once keys are forgotten. Complete: whatever has acted is in it. Never answers `Refused`.
+    async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError>;
+
     /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone
     /// is no reason to compensate (block the key with [`Self::void`]). Never answers `Refused`.
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError>;
@@ -142,6 +146,36 @@ pub struct Refund {
     pub refund_id: String,
     /// As asked for.
     pub amount: Amount,
+}
+
+/// One of `GET /v1/authorizations?reference=…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAuthorization {
+    /// The key that it came under; `None`: forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Its id, its amount and how long it is good for.
+    #[serde(flatten)]
+    pub authorization: Authorization,
+    /// It was given back.
+    pub voided: bool,
+    /// What was taken of it, in order.
+    #[serde(default)]
+    pub captures: Vec<HeldCapture>,
+}
+
+/// What was taken of an authorization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldCapture {
+    /// The key that it came under; `None`: forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Its id and its amount.
+    #[serde(flatten)]
+    pub capture: Capture,
+    /// What was given back of it, in order.
+    #[serde(default)]
+    pub refunds: Vec<Refund>,
 }
 
 /// What the provider knows of a key: `GET /v1/operations/{key}`.

@@ -5,12 +5,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::books::{self, PaymentBooks, PaymentFact};
 use super::token::Token;
 use super::{
-    Authorization, AuthorizeRequest, Capture, CaptureRequest, PaymentOutcome, Refund, RefundRequest, VoidRequest,
-    Voided,
+    Authorization, AuthorizeRequest, Capture, CaptureRequest, HeldAuthorization, PaymentOutcome, Refund, RefundRequest,
+    VoidRequest, Voided,
 };
 use crate::participants::fault::Fault;
 use crate::participants::forget::{ForgetRequest, Forgotten};
@@ -31,17 +32,32 @@ impl std::fmt::Debug for PaymentSimulator {
 }
 
 impl PaymentSimulator {
-    /// A provider whose ledger is in `path`. Blocks while it reads the file.
+    /// A provider whose ledger is in `path`. Keys older than `keys` are forgotten: used again, they act again. Blocks
+    /// while it reads the file.
     ///
     /// # Errors
     /// When the file is in use, damaged or out of reach.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self::over(Ledger::open(path)?))
+    pub fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
+        Ok(Self::over(Ledger::open(path, keys)?))
     }
 
     /// A provider that forgets everything with the process.
-    pub fn volatile() -> Self {
-        Self::over(Ledger::volatile())
+    pub fn volatile(keys: Option<Duration>) -> Self {
+        Self::over(Ledger::volatile(keys))
+    }
+
+    /// The same by a clock that others go by too.
+    #[cfg(test)]
+    pub(crate) fn volatile_since(
+        began: (chrono::DateTime<chrono::Utc>, tokio::time::Instant),
+        keys: Option<Duration>,
+    ) -> Self {
+        Self::over(Ledger::volatile_since(began, keys))
+    }
+
+    /// How long it knows a key; `None`: as long as its ledger exists.
+    pub fn key_lifetime(&self) -> Option<Duration> {
+        self.ledger.key_lifetime()
     }
 
     fn over(ledger: Ledger<PaymentBooks>) -> Self {
@@ -95,7 +111,7 @@ impl PaymentSimulator {
         &self,
         request: AuthorizeRequest,
         call: Call<'_>,
-        wait: std::time::Duration,
+        wait: Duration,
     ) -> Result<Settled<PaymentFact>, Fault> {
         let running = self.ledger.run(&request.key).ok_or(Fault::InProgress)?;
         let (this, fingerprint) = (self.clone(), call.fingerprint());
@@ -147,6 +163,12 @@ impl PaymentSimulator {
             PaymentFact::Forgotten { .. } => Ok(forgotten),
             other => Err(strange(&other)),
         }
+    }
+
+    /// See the port.
+    pub async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, Fault> {
+        let _admitted = self.switch.admit().await?;
+        self.ledger.under(reference, books::held_under).await
     }
 
     /// See the port.

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, VoidLabelRequest};
-use crate::participants::ledger::{Books, Fact, Kind, Refusal, View};
+use super::{HeldLabel, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, VoidLabelRequest};
+use crate::participants::ledger::{Books, Deed, Fact, Kind, Refusal, View};
 use crate::participants::{Amount, Forgotten};
 
 const CARRIER: &str = "Simulated Parcel Service";
@@ -20,6 +20,9 @@ const GRAMS_IN_THE_PRICE: u32 = 1_000;
 
 /// Cents for each further kilogram begun.
 const CENTS_A_KILOGRAM: i64 = 80;
+
+/// Labels of one answer; more than anyone asks about.
+const MAX_HELD: usize = 100;
 
 /// The country that nobody delivers to, for tests: user-assigned in ISO 3166-1, so no real address has it.
 const UNSERVICEABLE: &str = "ZZ";
@@ -161,13 +164,36 @@ pub(super) fn void(view: &View<'_, ShippingBooks>, request: &VoidLabelRequest) -
         },
     };
     let sold = view.books.label(label_id).ok_or_else(|| Refusal::new("unknown_label", "there is no such label"))?;
-    if sold.key != request.forward_key {
+    let stands_for =
+        |key| matches!(view.fact_of(key), Some(ShippingFact::Labelled { label }) if label.label_id == *label_id);
+    // Whose key is forgotten is told by its id alone.
+    if sold.key != request.forward_key && stands_for(&sold.key) {
         return Err(Refusal::new("unknown_label", "the label is of another forward key"));
     }
     if sold.voided {
         return Err(Refusal::new("already_voided", "the label was voided by another key"));
     }
     Ok(ShippingFact::Voided { label_id: label_id.clone(), cost: sold.label.cost.clone() })
+}
+
+/// What is held of what was done under one reference.
+pub(super) fn held_under(deeds: &[Deed<'_, ShippingFact>]) -> Vec<HeldLabel> {
+    let mut held: Vec<HeldLabel> = Vec::new();
+    for deed in deeds {
+        match deed.fact {
+            ShippingFact::Labelled { label } => {
+                held.push(HeldLabel { key: deed.key.map(str::to_owned), label: label.clone(), voided: false });
+            }
+            ShippingFact::Voided { label_id, .. } => {
+                if let Some(known) = held.iter_mut().find(|known| known.label.label_id == *label_id) {
+                    known.voided = true;
+                }
+            }
+            ShippingFact::Blocked { .. } | ShippingFact::Forgotten { .. } => {}
+        }
+    }
+    held.truncate(MAX_HELD);
+    held
 }
 
 fn check(country: &str, parcels: u32) -> Result<(), Refusal> {

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
-    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking, VoidLabelRequest,
+    HeldLabel, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking,
+    VoidLabelRequest,
 };
 use crate::participants::http::{Transport, TransportError};
 use crate::participants::{ForgetRequest, Forgotten, StepError};
@@ -15,6 +16,7 @@ use crate::participants::{ForgetRequest, Forgotten, StepError};
 #[derive(Debug, Clone)]
 pub struct HttpShipping {
     transport: Transport,
+    key_lifetime: Option<Duration>,
     rates: Url,
     labels: Url,
     voids: Url,
@@ -35,14 +37,21 @@ impl HttpShipping {
             voids: transport.endpoint(&["v1", "voids"])?,
             erasures: transport.endpoint(&["v1", "erasures"])?,
             transport,
+            key_lifetime: None,
         })
+    }
+
+    /// The same of a carrier that forgets a key after so long.
+    #[must_use]
+    pub fn forgetting_keys_after(self, key_lifetime: Option<Duration>) -> Self {
+        Self { key_lifetime, ..self }
     }
 }
 
 #[async_trait]
 impl ShippingPort for HttpShipping {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        self.key_lifetime
     }
 
     async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError> {
@@ -63,6 +72,10 @@ impl ShippingPort for HttpShipping {
 
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         self.transport.act(&self.erasures, &request.key, request).await
+    }
+
+    async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError> {
+        self.transport.list(&self.labels, &[("reference", reference)]).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, ShippingSimulator, Tracking,
-    VoidLabelRequest,
+    HeldLabel, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, ShippingSimulator,
+    Tracking, VoidLabelRequest,
 };
 use crate::participants::{ForgetRequest, Forgotten, StepError, within};
 
@@ -27,7 +27,7 @@ impl InProcessShipping {
 #[async_trait]
 impl ShippingPort for InProcessShipping {
     fn key_lifetime(&self) -> Option<Duration> {
-        None
+        self.simulator.key_lifetime()
     }
 
     async fn rate(&self, request: &RateRequest) -> Result<Vec<Rate>, StepError> {
@@ -48,6 +48,10 @@ impl ShippingPort for InProcessShipping {
 
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
         within(self.limit, self.simulator.forget(request)).await
+    }
+
+    async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError> {
+        within(self.limit, self.simulator.find(reference)).await
     }
 
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {

@@ -1,4 +1,4 @@
-//! The shipping participant: rates, labels, voiding a label, tracking, and what became of a key.
+//! The shipping participant: rates, labels, voiding a label, tracking, what became of a key, and what is held under a reference.
 
 mod books;
 mod http;
@@ -9,7 +9,7 @@ mod simulator;
 pub use http::HttpShipping;
 pub use in_process::InProcessShipping;
 pub use port::{
-    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking, TrackingStatus,
-    VoidLabelRequest,
+    HeldLabel, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, ShippingPort, Tracking,
+    TrackingStatus, VoidLabelRequest,
 };
 pub use simulator::ShippingSimulator;

@@ -35,6 +35,10 @@ pub trait ShippingPort: Send + Sync {
     /// Refusals: `invalid_orders`.
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError>;
 
+    /// All labels bought under a reference of ours, in order, 100 at most: what is left to ask about once keys are
+    /// forgotten. Complete: whatever has acted is in it. Never answers `Refused`.
+    async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError>;
+
     /// What the provider knows of a key. `None`: nothing *now*; a call on its way may still arrive, so `None` alone
     /// is no reason to compensate (block the key with [`Self::void_label`]). Never answers `Refused`.
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError>;
@@ -153,6 +157,19 @@ pub enum TrackingStatus {
     LabelCreated,
     /// The label was given back.
     Voided,
+}
+
+/// One of `GET /v1/labels?reference=…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLabel {
+    /// The key that it came under; `None`: forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// As it was bought.
+    #[serde(flatten)]
+    pub label: Label,
+    /// It was given back.
+    pub voided: bool,
 }
 
 /// What the provider knows of a key: `GET /v1/operations/{key}`.

@@ -5,10 +5,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::books::{self, ShippingBooks, ShippingFact};
 use super::{
-    Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, Tracking, TrackingStatus, VoidLabelRequest,
+    HeldLabel, Label, LabelRequest, LabelVoided, Rate, RateRequest, ShippingOutcome, Tracking, TrackingStatus,
+    VoidLabelRequest,
 };
 use crate::participants::fault::Fault;
 use crate::participants::forget::{ForgetRequest, Forgotten};
@@ -29,17 +31,32 @@ impl std::fmt::Debug for ShippingSimulator {
 }
 
 impl ShippingSimulator {
-    /// A carrier whose ledger is in `path`. Blocks while it reads the file.
+    /// A carrier whose ledger is in `path`. Keys older than `keys` are forgotten: used again, they act again. Blocks
+    /// while it reads the file.
     ///
     /// # Errors
     /// When the file is in use, damaged or out of reach.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self::over(Ledger::open(path)?))
+    pub fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
+        Ok(Self::over(Ledger::open(path, keys)?))
     }
 
     /// A carrier that forgets everything with the process.
-    pub fn volatile() -> Self {
-        Self::over(Ledger::volatile())
+    pub fn volatile(keys: Option<Duration>) -> Self {
+        Self::over(Ledger::volatile(keys))
+    }
+
+    /// The same by a clock that others go by too.
+    #[cfg(test)]
+    pub(crate) fn volatile_since(
+        began: (chrono::DateTime<chrono::Utc>, tokio::time::Instant),
+        keys: Option<Duration>,
+    ) -> Self {
+        Self::over(Ledger::volatile_since(began, keys))
+    }
+
+    /// How long it knows a key; `None`: as long as its ledger exists.
+    pub fn key_lifetime(&self) -> Option<Duration> {
+        self.ledger.key_lifetime()
     }
 
     fn over(ledger: Ledger<ShippingBooks>) -> Self {
@@ -112,6 +129,12 @@ impl ShippingSimulator {
             ShippingFact::Forgotten { .. } => Ok(forgotten),
             other => Err(strange(&other)),
         }
+    }
+
+    /// See the port.
+    pub async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, Fault> {
+        let _admitted = self.switch.admit().await?;
+        self.ledger.under(reference, books::held_under).await
     }
 
     /// See the port.

@@ -47,8 +47,8 @@ impl Running {
     fn on(store: Arc<PgEventStore>) -> Running {
         let deps = Deps {
             store,
-            payment: Arc::new(InProcessPayment::new(PaymentSimulator::volatile(), DEFAULT_TIME_LIMIT)),
-            shipping: Arc::new(InProcessShipping::new(ShippingSimulator::volatile(), DEFAULT_TIME_LIMIT)),
+            payment: Arc::new(InProcessPayment::new(PaymentSimulator::volatile(None), DEFAULT_TIME_LIMIT)),
+            shipping: Arc::new(InProcessShipping::new(ShippingSimulator::volatile(None), DEFAULT_TIME_LIMIT)),
             secrets: Arc::new(Known),
             locations: Arc::new(Auto),
             clock: Arc::new(SystemClock),

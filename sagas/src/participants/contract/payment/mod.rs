@@ -1,5 +1,7 @@
-//! The payment port's contract. What holds while an outcome is unknown is in [`unknown`].
+//! The payment port's contract. What holds while an outcome is unknown is in [`unknown`], what holds where keys are forgotten in
+//! [`forgotten`].
 
+mod forgotten;
 mod unknown;
 
 use std::path::Path;
@@ -11,6 +13,10 @@ use crate::participants::payment::{
 };
 use crate::participants::{ForgetRequest, Forgotten, Kind, Mode, StepError};
 
+pub use forgotten::{
+    a_forgotten_key_acts_again_and_what_it_did_is_found_by_its_reference, a_void_by_id_needs_no_key_that_is_remembered,
+    what_is_held_under_a_reference_is_found_by_it,
+};
 pub use unknown::{
     a_call_that_hangs_after_acting_is_unknown_until_asked_or_repeated,
     a_provider_that_hangs_leaves_the_outcome_unknown, a_slow_calls_key_is_in_use_until_it_has_acted,
@@ -35,6 +41,9 @@ macro_rules! payment_contract {
             voiding_an_unknown_call_blocks_it_while_it_runs
             voiding_an_unknown_call_releases_what_it_did
             the_books_are_guarded
+            what_is_held_under_a_reference_is_found_by_it
+            a_forgotten_key_acts_again_and_what_it_did_is_found_by_its_reference
+            a_void_by_id_needs_no_key_that_is_remembered
             a_key_may_hold_any_visible_character
             a_person_is_forgotten_once_for_good_and_the_ledger_stays
             a_restart_keeps_every_answer_and_a_torn_tail_is_dropped
