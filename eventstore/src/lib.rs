@@ -44,5 +44,5 @@ pub use lives::{Abandoned, Life, Lives};
 pub use memory::MemoryEventStore;
 pub use shops::{Shop, Shops};
 pub use sql::PgEventStore;
-pub use store::{ClaimRecord, EventStore, Lease, LogHead, MAX_READ_AT_ONCE, SlotOwner, Timer, TimerMove};
+pub use store::{Attendance, ClaimRecord, EventStore, Lease, LogHead, MAX_READ_AT_ONCE, SlotOwner, Timer, TimerMove};
 pub use vault::{Person, Vault};

@@ -116,8 +116,8 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// Frees these slots, where this owner holds them.
     async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError>;
 
-    /// Says that this owner is there for `ttl` more; answers all who are, by id, itself among them.
-    async fn attend(&self, owner: &SlotOwner, ttl: std::time::Duration) -> Result<Vec<Uuid>, AppendError>;
+    /// Says that this owner is there for `ttl` more; answers all who are, and what time it is here.
+    async fn attend(&self, owner: &SlotOwner, ttl: std::time::Duration) -> Result<Attendance, AppendError>;
 
     /// Frees all that this owner holds, and it is not there any more: a graceful stop.
     async fn depart(&self, owner: Uuid) -> Result<(), AppendError>;
@@ -154,6 +154,14 @@ pub struct TimerMove {
     pub set_at: DateTime<Utc>,
     /// The position of the last event that was known.
     pub upto: Position,
+}
+
+/// Who is there to drive sagas, and the time by the store's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attendance {
+    /// By id; whoever asked is among them.
+    pub owners: Vec<Uuid>,
+    pub now: DateTime<Utc>,
 }
 
 /// Who drives the sagas of the slots that it holds: a process, and what people call it.

@@ -60,7 +60,7 @@ impl Shared {
 
     /// A timer's move to so much later than now, as decided by who knew all up to a position.
     pub(crate) fn later(&self, stream: StreamId, name: &'static str, wait: Duration, upto: Position) -> TimerMove {
-        let set_at = self.clock.now();
+        let set_at = self.now();
         let due_at = set_at + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
         TimerMove { stream, name: name.into(), due_at, set_at, upto }
     }

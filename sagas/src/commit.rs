@@ -176,7 +176,7 @@ impl Driver<'_> {
                     let saga = self.saga();
                     let (saga, state) = (saga.definition().saga, saga.state());
                     let received = self.history.fulfillment.order.placed.as_ref().map(|placed| placed.received_at);
-                    let took = received.and_then(|at| (self.shared.clock.now() - at).to_std().ok());
+                    let took = received.and_then(|at| (self.shared.now() - at).to_std().ok());
                     metrics::ended(saga, state, took);
                     tracing::debug!(%order_id, %saga_id, saga, state = state.name(), "the saga has ended");
                 }
@@ -191,7 +191,7 @@ impl Driver<'_> {
             Some(_) => LocationMode::Manual,
             None => self.read(|| self.shared.locations.mode(&self.history.shop, &location)).await?,
         };
-        Ok(Context { now: self.shared.clock.now(), location, location_mode })
+        Ok(Context { now: self.shared.now(), location, location_mode })
     }
 
     /// What is not there of what a reservation wanted.

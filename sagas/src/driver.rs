@@ -409,14 +409,14 @@ impl<'a> Driver<'a> {
     }
 
     fn wait(&self, retrying: Option<&Retrying>, tries: Option<&Tries>, asked: Option<Duration>) -> Duration {
-        let recorded = retrying.and_then(|retrying| (self.shared.clock.now() - retrying.since).to_std().ok());
+        let recorded = retrying.and_then(|retrying| (self.shared.now() - retrying.since).to_std().ok());
         let tried = recorded.unwrap_or_default().max(tries.map_or(Duration::ZERO, |tries| tries.began.elapsed()));
         self.shared.config.retry.wait(&self.retry(), tried, asked, &self.shared.jitter)
     }
 
     fn left_of_budget(&self, retrying: &Retrying) -> TimeDelta {
         let budget = TimeDelta::from_std(self.retry().budget).unwrap_or(TimeDelta::MAX);
-        budget - (self.shared.clock.now() - retrying.since)
+        budget - (self.shared.now() - retrying.since)
     }
 
     /// The step may have been begun, and its key forgotten since; or it would be before a call that is sent now arrives.
@@ -428,7 +428,8 @@ impl<'a> Driver<'a> {
         let Some(lifetime) = lifetime.and_then(|lifetime| TimeDelta::from_std(lifetime).ok()) else { return false };
         let begun = self.marks.get(&self.which).map_or(DateTime::<Utc>::MIN_UTC, |(_, at)| *at);
         let margin = (lifetime / 10).max(KEY_MARGIN);
-        self.shared.clock.now() - begun > lifetime - margin
+        // Whichever clock makes it older: one too many is asked for, none too many sent.
+        self.shared.now().max(self.shared.clock.now()) - begun > lifetime - margin
     }
 
     /// It can't be carried on by this build, as it is: seen in the logs and the metrics, and looked at again later.

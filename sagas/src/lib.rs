@@ -30,6 +30,7 @@ mod slots;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod time;
 mod timers;
 mod waiting;
 

@@ -19,7 +19,9 @@ use crate::participants::shipping::ShippingPort;
 use crate::ports::{Clock, Locations, Secrets};
 use crate::retry::Jitter;
 use crate::slots::{self, Slots};
+use crate::time::StoreTime;
 use crate::{breaker, metrics, tail, timers};
+use chrono::{DateTime, Utc};
 use commands::History;
 use domain::OrderId;
 use eventstore::{EventStore, Position};
@@ -64,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) locations: Arc<dyn Locations>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) time: StoreTime,
     pub(crate) jitter: Jitter,
     pub(crate) slots: Arc<Slots>,
     pub(crate) live: Live,
@@ -80,6 +83,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The time by the store's clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.time.now().unwrap_or_else(|| self.clock.now())
+    }
+
     pub(crate) fn gate(&self, participant: Participant) -> &Gate {
         match participant {
             Participant::Payment => &self.payment_gate,
@@ -122,6 +130,7 @@ impl Runner {
         let shared = Arc::new(Shared {
             payment_gate: Gate::new(Participant::Payment, config.payment.clone()),
             shipping_gate: Gate::new(Participant::Shipping, config.shipping.clone()),
+            time: StoreTime::default(),
             jitter: Jitter::new(config.seed),
             histories: batches::histories(&store),
             moves: batches::moves(&store),

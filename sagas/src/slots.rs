@@ -8,7 +8,7 @@
 use crate::deal;
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
-use eventstore::{AppendError, Fence, Incarnation, Lease, SLOTS, Slot};
+use eventstore::{AppendError, Attendance, Fence, Incarnation, Lease, SLOTS, Slot};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -222,8 +222,9 @@ struct Round {
 /// Says that we are there, takes and renews; before slots that are new are driven, finds out which life of the log it is.
 async fn take(shared: &Shared, ttl: Duration) -> Result<Round, AppendError> {
     let owner = &shared.config.owner;
-    let there = shared.store.attend(owner, ttl).await?;
-    let share = deal::share(&there, owner.id);
+    let Attendance { owners, now } = shared.store.attend(owner, ttl).await?;
+    shared.time.told(now);
+    let share = deal::share(&owners, owner.id);
     let leases = shared.store.take_leases(&shared.slots.wanted(&share), owner.id, ttl).await?;
     if leases.iter().any(|lease| !shared.slots.knows(lease)) {
         let head = shared.store.head().await.map_err(|error| AppendError::Unavailable(error.to_string()))?;

@@ -1,11 +1,10 @@
 //! Timers: which sagas are under way in slots that are newly ours, and which are due now.
 //!
 //! In a process waits are measured by the monotonic clock, so a step of the wall clock moves none of them. In the store a timer is two
-//! instants by one reading of one wall clock, that of the process which set it: when it is due, and when it was set. Whoever reads it later
-//! waits until it is due by a clock of his own, and never for longer than from the one to the other. So a clock that is put back, or one
-//! that is behind another's, makes nobody wait for longer than was meant, counted from the take-up; one that is put forward makes a try
-//! come sooner, and its key makes that harmless. The database's clock is one for all, but to no avail: a timer would have to be told in
-//! seconds from the append's own reading of it, and its steps would be as bad. What counts is that both instants are of one clock.
+//! instants by one reading of one clock: when it is due, and when it was set. Sagas read the store's clock (`time`), which is one for all;
+//! the command side, whose timers are due at once, its own. Whoever reads a timer later waits until it is due by the store's clock, and
+//! never for longer than from the one instant to the other: whichever clock was put back or forward, nobody waits for longer than was
+//! meant, counted from the take-up.
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
 use chrono::{DateTime, Utc};
@@ -68,7 +67,7 @@ fn wait(timer: &Timer, now: DateTime<Utc>, longest_untold: Duration) -> Option<D
 
 fn take_up(shared: &Arc<Shared>, timer: &Timer) {
     // What is due is taken up now, what is not when it is.
-    let wait = wait(timer, shared.clock.now(), shared.config.retry.longest());
+    let wait = wait(timer, shared.now(), shared.config.retry.longest());
     if timer.name == ERASURE_TIMER {
         // Orders may have ended while nobody listened: it is looked at now, whatever it waited for.
         shared.erasures.found(timer.stream.id, Instant::now());

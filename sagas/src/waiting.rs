@@ -16,7 +16,7 @@ impl Driver<'_> {
     /// Puts it down until then. Its timer in the store says the same: if the append that left it waiting was ours it does already.
     pub(crate) async fn wait_for_people(&self) -> Leave {
         let Some(patience) = patience(&self.history.fulfillment, self.order) else { return Leave::Idle };
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let waited = self.history.updated_at.and_then(|since| (now - since).to_std().ok()).unwrap_or(Duration::ZERO);
         let left = match patience.lasts.saturating_sub(waited) {
             Duration::ZERO => {

@@ -6,8 +6,8 @@ mod state;
 
 use crate::prepared::Prepared;
 use crate::{
-    Abandoned, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Life, Lives, Log, LogHead,
-    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove, slot_of,
+    Abandoned, Append, AppendError, Appended, Attendance, ClaimRecord, EventStore, Incarnation, Lease, Life, Lives,
+    Log, LogHead, Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove, slot_of,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -181,8 +181,9 @@ impl EventStore for MemoryEventStore {
         Ok(())
     }
 
-    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
-        Ok(self.state().attend(owner.id, ttl, now()))
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Attendance, AppendError> {
+        let now = now();
+        Ok(Attendance { owners: self.state().attend(owner.id, ttl, now), now })
     }
 
     async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {

@@ -28,8 +28,8 @@ pub(crate) use read::position_at;
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
 use crate::{
-    Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, MAX_READ_AT_ONCE,
-    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
+    Append, AppendError, Appended, Attendance, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead,
+    MAX_READ_AT_ONCE, Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -193,7 +193,7 @@ impl EventStore for PgEventStore {
         slots::release_leases(&self.pool, self.log, slots, owner).await
     }
 
-    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Attendance, AppendError> {
         slots::attend(&self.pool, self.log, owner, ttl).await
     }
 

@@ -1,7 +1,7 @@
 //! What belongs to slots: the log's beginning, timers, leases and their owners.
 use super::read::bound;
 use super::{read_error, unavailable};
-use crate::{AppendError, Lease, Log, ReadError, SLOTS, Slot, SlotOwner, StreamId, Timer, TimerMove};
+use crate::{AppendError, Attendance, Lease, Log, ReadError, SLOTS, Slot, SlotOwner, StreamId, Timer, TimerMove};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
@@ -128,9 +128,9 @@ pub(super) async fn attend(
     log: Log,
     owner: &SlotOwner,
     ttl: Duration,
-) -> Result<Vec<Uuid>, AppendError> {
+) -> Result<Attendance, AppendError> {
     // A data-modifying WITH and the outer query see one snapshot, so the caller is added by hand.
-    let others = sqlx::query_scalar!(
+    let told = sqlx::query!(
         r#"WITH told AS (
                INSERT INTO slot_owners (log, owner, name, app_version, until)
                VALUES ($1, $2, $3, $4, clock_timestamp() + $5)
@@ -139,19 +139,20 @@ pub(super) async fn attend(
            ), gone AS (
                DELETE FROM slot_owners WHERE log = $1 AND owner <> $2 AND until < clock_timestamp() - interval '1 day'
            )
-           SELECT owner FROM slot_owners WHERE log = $1 AND owner <> $2 AND until >= clock_timestamp()"#,
+           SELECT COALESCE(array_agg(owner), '{}') AS "others!", clock_timestamp() AS "now!"
+           FROM slot_owners WHERE log = $1 AND owner <> $2 AND until >= clock_timestamp()"#,
         log.0,
         owner.id,
         owner.name,
         owner.app_version.as_ref(),
         interval(ttl)?,
     )
-    .fetch_all(pool)
+    .fetch_one(pool)
     .await
     .map_err(unavailable)?;
-    let mut there: Vec<Uuid> = others.into_iter().chain([owner.id]).collect();
-    there.sort_unstable();
-    Ok(there)
+    let mut owners: Vec<Uuid> = told.others.into_iter().chain([owner.id]).collect();
+    owners.sort_unstable();
+    Ok(Attendance { owners, now: told.now })
 }
 
 pub(super) async fn depart(pool: &PgPool, log: Log, owner: Uuid) -> Result<(), AppendError> {

@@ -3,8 +3,8 @@ use super::faults::{Faults, Ice};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    ActorKind, Append, AppendError, Appended, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead, Position,
-    ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
+    ActorKind, Append, AppendError, Appended, Attendance, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead,
+    Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -203,11 +203,12 @@ impl EventStore for FaultyStore {
         self.inner.release_leases(slots, owner).await
     }
 
-    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Attendance, AppendError> {
         self.unless_cut_off(owner.id).await;
         let mut there = self.there.lock().unwrap();
         there.insert(owner.id, Instant::now());
-        Ok(there.iter().filter(|(_, at)| at.elapsed() <= ttl).map(|(owner, _)| *owner).collect())
+        let owners = there.iter().filter(|(_, at)| at.elapsed() <= ttl).map(|(owner, _)| *owner).collect();
+        Ok(Attendance { owners, now: self.now() })
     }
 
     async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {

@@ -110,7 +110,7 @@ impl Storm {
             }
             // The wall clock steps, either way.
             11 => {
-                let most = 90;
+                let most = 3 * 3600;
                 let off = TimeDelta::seconds(faults.up_to(2 * most + 1) as i64 - most as i64);
                 *faults.skew.lock().unwrap() = off;
             }
@@ -173,7 +173,6 @@ impl Storm {
         for order in &orders {
             world.operate(*order, Command::Resume).await;
         }
-        // What was put down by a clock that was ahead is taken up late by as much.
         world.settle(30 * MINUTE).await;
         world.check().await;
         for runner in runners {

@@ -98,7 +98,7 @@ impl EventStore for Slow {
     async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
         self.inner.release_leases(slots, owner).await
     }
-    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<eventstore::Attendance, AppendError> {
         self.inner.attend(owner, ttl).await
     }
     async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {

@@ -106,7 +106,7 @@ impl EventStore for Taught {
     async fn release_leases(&self, slots: &[Slot], owner: Uuid) -> Result<(), AppendError> {
         self.store.release_leases(slots, owner).await
     }
-    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<Vec<Uuid>, AppendError> {
+    async fn attend(&self, owner: &SlotOwner, ttl: Duration) -> Result<eventstore::Attendance, AppendError> {
         self.store.attend(owner, ttl).await
     }
     async fn depart(&self, owner: Uuid) -> Result<(), AppendError> {
