@@ -15,9 +15,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use uuid::Uuid;
 
-/// The actor in what the saga writes.
-pub(crate) const ACTOR: &str = "fulfillment";
-
 /// Answers in a row that change nothing: more than any race explains.
 const MAX_BARREN: u32 = 8;
 
@@ -151,7 +148,12 @@ impl Driver<'_> {
             command_id: Uuid::now_v7(),
             causation_id: self.cause.command,
             correlation_id: self.order.0,
-            actor: Actor { kind: ActorKind::Saga, id: ACTOR.to_owned(), key: None, on_behalf_of: None },
+            actor: Actor {
+                kind: ActorKind::Saga,
+                id: self.saga().definition().saga.to_owned(),
+                key: None,
+                on_behalf_of: None,
+            },
             source: Source::Saga,
             reason_code: None,
             occurred_at: now,

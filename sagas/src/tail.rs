@@ -1,9 +1,9 @@
 //! What others append: orders placed in another process, cancels, staff's reports, operators' verbs.
-use crate::commit::ACTOR;
 use crate::job::{Cause, Seed};
 use crate::retry::StoreBackoff;
 use crate::runner::Shared;
 use commands::History;
+use domain::saga::DEFINITIONS;
 use domain::{OrderId, StreamKind};
 use eventstore::{ActorKind, EventFeed, Position, RecordedEvent, StoreFeed, slot_of};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
         return;
     }
     let actor = &event.metadata.actor;
-    if actor.kind == ActorKind::Saga && actor.id == ACTOR {
+    if actor.kind == ActorKind::Saga && DEFINITIONS.iter().any(|definition| definition.saga == actor.id) {
         return;
     }
     let job = if event.event_type == "OrderPlaced" {

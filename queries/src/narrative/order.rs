@@ -27,9 +27,12 @@ pub(super) fn sentence(event: &OrderEvent, actor: &Actor, before: &Fulfillment) 
         OrderEvent::OrderCancelled(event) => format!("The order was cancelled: {}", because(event.reason)),
         OrderEvent::CustomerErased(_) => "The customer's personal data was erased".to_owned(),
         OrderEvent::OrderCompleted(_) => match &before.order.placed {
-            Some(placed) if placed.total > Amount::ZERO => {
-                format!("The order is complete: everything has left, and {} was paid", money(placed.total, before))
-            }
+            Some(placed) if placed.total > Amount::ZERO => match before.payment.captured() {
+                Amount::ZERO => "The order is complete: everything has left, and no payment was taken by us".to_owned(),
+                captured => {
+                    format!("The order is complete: everything has left, and {} was paid", money(captured, before))
+                }
+            },
             _ => "The order is complete: everything has left, and there was nothing to pay".to_owned(),
         },
     }
