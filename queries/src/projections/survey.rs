@@ -169,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn every_step_of_every_saga_has_a_series_before_anything_is_at_it() {
+        let now = Survey::default().gauges(&[]);
+        for step in ["ship", "approve", "receive", "refund", "put_away"] {
+            assert_eq!(now.get(&of(Gauge::Sagas, step, "WAITING")), Some(&0.0), "{step}");
+            assert_eq!(now.get(&of(Gauge::OldestSeconds, step, "PAUSED")), Some(&0.0), "{step}");
+        }
+    }
+
+    #[test]
     fn what_waits_too_long_is_counted_by_whom_it_waits_for() {
         let standing = |waiting_on: Option<&str>, overdue| Standing {
             state: "WAITING".to_owned(),
