@@ -87,6 +87,68 @@ async fn returns_without_rows_get_theirs_from_whoever_takes_over_and_again_after
     assert_equal_to_a_replay(&given).await;
 }
 
+/// What the last release sends to write a saga's row, as `scripts/cut-release` has recorded it.
+fn released(begins: &str) -> String {
+    let all: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../../migrations/released/queries.json")).unwrap();
+    let mut queries = all.iter().map(|query| query["query"].as_str().unwrap());
+    queries.find(|query| query.trim_start().starts_with(begins)).unwrap_or_else(|| panic!("{begins}")).to_owned()
+}
+
+#[tokio::test]
+async fn rows_that_the_last_release_writes_are_those_of_fulfillments_and_are_carried_on() {
+    let given = Given::new().await;
+    let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+    let other = given.completed("dev", placed("r-2", &[("a", 1)])).await;
+    given.returning(other, returns::Command::Request { lines: None, note_id: None }).await;
+    given.project().await;
+    sqlx::query("DELETE FROM read.sagas WHERE order_id = $1").bind(order.0).execute(&given.pool).await.unwrap();
+
+    let mut conn = given.pool.acquire().await.unwrap();
+    conn.execute("SET search_path = read").await.unwrap();
+    let none: Vec<Option<String>> = vec![None];
+    let since = vec![Some(chrono::Utc::now())];
+    sqlx::query(AssertSqlSafe(released("INSERT INTO sagas")))
+        .bind(vec![order.saga().0])
+        .bind(vec![order.0])
+        .bind(vec!["dev"])
+        .bind(vec!["RUNNING"])
+        .bind(vec!["reserve_stock"])
+        .bind(vec![1])
+        .bind(&none)
+        .bind(vec![Some("inventory")])
+        .bind(&since)
+        .bind(vec!["reserve_stock"])
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+    let updated = sqlx::query(AssertSqlSafe(released("UPDATE sagas")))
+        .bind(vec![order.saga().0])
+        .bind(vec!["WAITING"])
+        .bind(vec!["authorize_payment"])
+        .bind(vec![1])
+        .bind(&none)
+        .bind(vec![Some("payment")])
+        .bind(&since)
+        .bind(vec!["authorize_payment"])
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+    conn.execute("RESET search_path").await.unwrap();
+    drop(conn);
+    let number: i16 = sqlx::query_scalar("SELECT return_number FROM read.sagas WHERE order_id = $1")
+        .bind(order.0)
+        .fetch_one(&given.pool)
+        .await
+        .unwrap();
+    assert_eq!((updated.rows_affected(), number), (1, 0));
+    given.pool.execute("UPDATE read.projections SET version = 1").await.unwrap();
+    given.goes_well(order, 1).await;
+    assert!(!given.return_goes_on(other, 1).await, "it waits for support");
+    given.project().await;
+    assert_equal_to_a_replay(&given).await;
+}
+
 #[tokio::test]
 async fn returns_that_a_release_without_them_left_behind_are_in_nobody_s_way() {
     let given = Given::new().await;
