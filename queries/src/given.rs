@@ -11,7 +11,8 @@ use domain::{
     order::{
         CancelRequested, Charge, ChargeKind, Destination, OnShortage, OrderLine, OrderPlaced, PaymentMethod, Shortage,
     },
-    saga::{Context, Next, Reply},
+    returns,
+    saga::{Context, Next, Reply, Which, operator},
     shipment::Label,
     stock::{StockAdjusted, StockReceived},
 };
@@ -250,14 +251,45 @@ impl Given {
 
     /// Answers what the saga asks for now.
     pub(crate) async fn reply(&self, order: OrderId, reply: Reply) {
+        self.reply_to(order, Which::Fulfillment, reply).await;
+    }
+
+    /// As `reply`, of any saga of the order.
+    pub(crate) async fn reply_to(&self, order: OrderId, which: Which, reply: Reply) {
         let (shop, state) = self.state(order).await;
-        let action = match state.next(order) {
+        let saga = state.one(order, which).unwrap();
+        let action = match saga.next() {
             Next::Act(action) => Some(action),
             Next::Advance | Next::Wait(_) | Next::Ended => None,
         };
         let context = Context { now: Utc::now(), location: LocationCode::from("main"), location_mode: self.mode };
-        let events = state.react(order, action.as_ref(), reply, &context).unwrap();
+        let events = saga.react(action.as_ref(), reply, &context).unwrap();
         self.append(&shop, order.0, ActorKind::Saga, events).await;
+    }
+
+    /// What people ask of an order's returns, or report of them.
+    pub(crate) async fn returning(&self, order: OrderId, command: returns::Command) {
+        let (shop, state) = self.state(order).await;
+        self.append(&shop, order.0, ActorKind::Support, state.returning(command).unwrap()).await;
+    }
+
+    /// What an operator asks of a saga.
+    pub(crate) async fn operate(&self, order: OrderId, which: Which, command: operator::Command) {
+        let (shop, state) = self.state(order).await;
+        let events = state.one(order, which).unwrap().operate(command, operator::Notes::default(), Utc::now()).unwrap();
+        self.append(&shop, order.0, ActorKind::Operator, events).await;
+    }
+
+    /// A return's saga makes its next move, and all goes well; `false` when it waits for people, or has ended.
+    pub(crate) async fn return_goes_on(&self, order: OrderId, number: u16) -> bool {
+        let (_, state) = self.state(order).await;
+        let reply = match state.one(order, Which::Return(number)).unwrap().next() {
+            Next::Act(action) => good_answer(action),
+            Next::Advance => Reply::Nothing,
+            Next::Wait(_) | Next::Ended => return false,
+        };
+        self.reply_to(order, Which::Return(number), reply).await;
+        true
     }
 
     /// An event of any type in this stream, as another program would write it.

@@ -1,4 +1,6 @@
 //! `waybill trace ORDER`: an order's whole history in plain words, for whoever has to answer the telephone.
+mod returned;
+
 use super::{
     CANNOT_RUN, FAULTS,
     client::{Client, Reflected},
@@ -10,6 +12,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use eventstore::{AsOf, Position};
+use returned::Return;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, process::ExitCode};
@@ -32,7 +35,7 @@ const QUERY: &str = "query($id: ID, $ref: String, $shop: ID, $asOf: AsOf) {
     id ref shop status statusReason parked { position cause since } placedAt receivedAt customerRef currency total
     lines { sku quantity } payment { authorized captured refunded }
     fulfillments { id location stage carrier trackingNumber }
-    saga { id state step waitingOn waitingSince overdue remainingSteps } } }";
+    saga { id state step waitingOn waitingSince overdue remainingSteps } returns { RETURN } } }";
 const TIMELINE: &str =
     "query($id: ID!, $after: String, $asOf: AsOf) { order(id: $id, asOf: $asOf) { timeline(first: 200, after: $after) {
     nodes { position at summary actor } pageInfo { hasNextPage endCursor } } } }";
@@ -56,6 +59,7 @@ struct Order {
     payment: Option<Payment>,
     fulfillments: Vec<Fulfillment>,
     saga: Option<Saga>,
+    returns: Vec<Return>,
 }
 
 /// What follows is not shown: the read model can't take it in.
@@ -150,7 +154,8 @@ async fn tell(client: &Client, trace: &Trace) -> Result<Option<String>> {
         "shop": trace.shop,
         "asOf": trace.as_of.map(input),
     });
-    let answer = client.graphql::<Option<Order>>(QUERY, variables, "/order").await?;
+    let query = QUERY.replace("RETURN", returned::FIELDS);
+    let answer = client.graphql::<Option<Order>>(&query, variables, "/order").await?;
     let Reflected { data: Some(order), position } = answer else { return Ok(None) };
     // Every page of then: while they are read the present moves on.
     let then = trace.as_of.map(|_| position);
@@ -221,6 +226,9 @@ fn story(order: &Order, entries: &[Entry], then: Option<Position>) -> Result<Str
             fulfillment.id
         )?;
     }
+    for line in order.returns.iter().flat_map(|returned| returned.told(&order.currency)) {
+        writeln!(text, "{line}")?;
+    }
     writeln!(text, "\nWhat happened")?;
     for entry in entries {
         writeln!(text, "  {}  {}", time(entry.at), entry.summary)?;
@@ -234,6 +242,9 @@ fn story(order: &Order, entries: &[Entry], then: Option<Position>) -> Result<Str
     match &order.saga {
         Some(saga) => writeln!(text, "  {}  ({})", next(saga), saga.id)?,
         None => writeln!(text, "  It was taken in just now; setting the stock aside comes first.")?,
+    }
+    for returned in &order.returns {
+        writeln!(text, "  {}", returned.next())?;
     }
     Ok(text)
 }

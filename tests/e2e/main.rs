@@ -16,6 +16,7 @@ mod processes;
 mod repeats;
 mod replica;
 mod restore;
+mod returns;
 mod sagas;
 mod side_by_side;
 mod start;

@@ -60,7 +60,7 @@ impl Body {
             return_id: history.order.returned(number),
             order_id: history.order,
             stage: this.stage().name(),
-            refund: this.inspected.as_ref().map(|_| this.due().display(digits).to_string()),
+            refund: this.refund().map(|amount| amount.display(digits).to_string()),
             position: position.to_string(),
         })
     }

@@ -96,6 +96,14 @@ impl Saga for FulfillmentSaga<'_> {
         self.state.saga.retrying.as_ref().map(|retrying| (retrying.cause.as_str(), retrying.since))
     }
 
+    fn cause(&self) -> Option<&str> {
+        self.state.saga.cause()
+    }
+
+    fn remaining_steps(&self) -> Vec<&'static str> {
+        self.state.remaining_steps().into_iter().map(Step::name).collect()
+    }
+
     fn operate(&self, command: Command, notes: Notes, now: DateTime<Utc>) -> Result<Vec<Event>, Refused> {
         self.state.operate(self.order, command, notes, now)
     }

@@ -143,6 +143,14 @@ impl Saga for ReturnSaga<'_> {
         self.this.saga.retrying.as_ref().map(|retrying| (retrying.cause.as_str(), retrying.since))
     }
 
+    fn cause(&self) -> Option<&str> {
+        self.this.saga.cause()
+    }
+
+    fn remaining_steps(&self) -> Vec<&'static str> {
+        self.this.remaining_steps().into_iter().map(ReturnStep::name).collect()
+    }
+
     fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)> {
         match action {
             Action::BuyReturnLabel { .. } => {

@@ -178,6 +178,12 @@ impl Return {
         self.to_refund.iter().map(|line| line.amount).sum()
     }
 
+    /// What the customer gets, or got, back for it; known once it is inspected.
+    pub fn refund(&self) -> Option<Amount> {
+        let is_due = self.step() == ReturnStep::Refund;
+        self.refunded.or_else(|| self.inspected.as_ref().map(|_| if is_due { self.due() } else { Amount::ZERO }))
+    }
+
     /// Pieces of a line that were taken back.
     pub(super) fn accepted(&self, line_id: &LineId) -> i64 {
         let lines = self.inspected.iter().flatten().filter(|line| line.line_id == *line_id);

@@ -56,6 +56,12 @@ pub trait Saga: fmt::Debug {
     /// The current step is being tried without an answer: why, and since when. Its budget runs from there.
     fn retrying(&self) -> Option<(&str, DateTime<Utc>)>;
 
+    /// Why it is stopped or tries again: a code.
+    fn cause(&self) -> Option<&str>;
+
+    /// The steps still to be taken (or, while it is undone, still to be undone), the current one first; none once it has ended.
+    fn remaining_steps(&self) -> Vec<&'static str>;
+
     /// Where it would be known, had what this action builds on been undone in a life of the log that is lost: whom to ask, and for which key.
     fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)>;
 

@@ -35,6 +35,11 @@ pub enum SagaState {
 }
 
 impl SagaState {
+    /// Nothing more will happen to it.
+    pub const fn is_end(self) -> bool {
+        matches!(self, SagaState::Completed | SagaState::Compensated)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             SagaState::Running => "RUNNING",

@@ -70,3 +70,13 @@ fn every_step_of_a_table_has_a_name_of_its_own_and_there_is_one_pivot() {
         assert!(after.into_iter().all(|row| row.undo.is_empty()), "{}: only forward from the pivot", definition.saga);
     }
 }
+
+/// Metrics and groups of incidents name the step alone.
+#[test]
+fn no_step_of_a_saga_has_the_name_of_one_of_another() {
+    let mut names: Vec<&str> = DEFINITIONS.iter().flat_map(|definition| definition.steps).map(|row| row.step).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
+}

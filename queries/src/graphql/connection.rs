@@ -3,7 +3,7 @@ use super::{
     error::{bad_input, database},
     snapshot::Snapshot,
 };
-use crate::sql::list::{self, FulfillmentFilter, OrderFilter, SagaFilter, Slice, StockFilter};
+use crate::sql::list::{self, FulfillmentFilter, OrderFilter, ReturnFilter, SagaFilter, Slice, StockFilter};
 use async_graphql::{
     Context, Object, OutputType, Result,
     connection::{
@@ -110,6 +110,7 @@ pub(super) enum Total {
     Orders(OrderFilter),
     Fulfillments(FulfillmentFilter),
     Sagas(SagaFilter),
+    Returns(ReturnFilter),
     Stock(StockFilter),
     Timeline(Uuid),
     /// Counted already.
@@ -128,6 +129,7 @@ impl Total {
             Total::Orders(filter) => list::count_orders(&mut conn, filter).await,
             Total::Fulfillments(filter) => list::count_fulfillments(&mut conn, filter).await,
             Total::Sagas(filter) => list::count_sagas(&mut conn, filter).await,
+            Total::Returns(filter) => list::count_returns(&mut conn, filter).await,
             Total::Stock(filter) => list::count_stock(&mut conn, filter).await,
             Total::Known(count) => Ok(*count),
             Total::Timeline(_) => Ok(0),

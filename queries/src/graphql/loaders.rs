@@ -1,6 +1,9 @@
 //! Loads what many fields of one request ask for in one statement each. They live as long as the request.
 use super::snapshot::Snapshot;
-use crate::sql::read::{self, FulfillmentRecord, OrderRecord, ParkedRecord, SagaRecord, TimelineRecord};
+use crate::{
+    projections::sagas::SagaKey,
+    sql::read::{self, FulfillmentRecord, OrderRecord, ParkedRecord, ReturnRecord, SagaRecord, TimelineRecord},
+};
 use async_graphql::dataloader::Loader;
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
@@ -23,11 +26,16 @@ pub(super) struct OrderById(pub(super) Uuid);
 pub(super) struct FulfillmentById(pub(super) Uuid);
 /// A saga by its own id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct SagaById(pub(super) Uuid);
+pub(super) struct SagaById(pub(super) SagaKey);
+/// A return by its order and its number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ReturnById(pub(super) Uuid, pub(super) i16);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FulfillmentsOf(pub(super) Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SagaOf(pub(super) Uuid);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ReturnsOf(pub(super) Uuid);
 /// One more than `limit` is loaded when there are more; `backward`: the last ones, the latest first.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TimelineOf {
@@ -76,9 +84,20 @@ impl Loader<SagaById> for Loaders {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, keys: &[SagaById]) -> Loaded<SagaById, Self::Value> {
-        let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let ids: Vec<SagaKey> = keys.iter().map(|key| key.0).collect();
         let rows = read::sagas(&mut *self.snapshot.read().await, &ids).await?;
-        Ok(rows.into_iter().map(|row| (SagaById(row.saga_id), Arc::new(row))).collect())
+        Ok(rows.into_iter().map(|row| (SagaById(row.key()), Arc::new(row))).collect())
+    }
+}
+
+impl Loader<ReturnById> for Loaders {
+    type Value = Arc<ReturnRecord>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[ReturnById]) -> Loaded<ReturnById, Self::Value> {
+        let ids: Vec<(Uuid, i16)> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let rows = read::returns(&mut *self.snapshot.read().await, &ids).await?;
+        Ok(rows.into_iter().map(|row| (ReturnById(row.order_id, row.number), Arc::new(row))).collect())
     }
 }
 
@@ -104,6 +123,20 @@ impl Loader<SagaOf> for Loaders {
         let orders: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
         let rows = read::sagas_of(&mut *self.snapshot.read().await, &orders).await?;
         Ok(rows.into_iter().map(|row| (SagaOf(row.order_id), Arc::new(row))).collect())
+    }
+}
+
+impl Loader<ReturnsOf> for Loaders {
+    type Value = Vec<Arc<ReturnRecord>>;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[ReturnsOf]) -> Loaded<ReturnsOf, Self::Value> {
+        let orders: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let mut found: HashMap<_, Self::Value> = HashMap::new();
+        for row in read::returns_of(&mut *self.snapshot.read().await, &orders).await? {
+            found.entry(ReturnsOf(row.order_id)).or_default().push(Arc::new(row));
+        }
+        Ok(found)
     }
 }
 

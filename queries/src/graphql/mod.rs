@@ -11,6 +11,7 @@ mod loaders;
 mod node;
 mod order;
 mod orders;
+mod returned;
 mod saga;
 mod scalars;
 mod snapshot;
@@ -36,6 +37,7 @@ use loaders::Loaders;
 use node::Node;
 use order::Order;
 use orders::{OrderConnection, OrderOrder, OrderWhere};
+use returned::{ReturnConnection, ReturnWhere};
 use saga::{SagaConnection, SagaWhere};
 use snapshot::Snapshot;
 use sqlx::PgPool;
@@ -103,7 +105,7 @@ struct Query;
 /// What can be asked. Everything in one request reflects one position of the log, but for what is asked for as of another.
 #[Object]
 impl Query {
-    /// Anything by its id: `ord_…`, `ful_…` or `sag_…`. Null when there is no such thing, or it is another shop's.
+    /// Anything by its id: `ord_…`, `ful_…`, `sag_…` or `ret_…`, which is the return and not its saga. Null when there is no such thing, or it is another shop's.
     async fn node(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Node>> {
         node::by_id(ctx, &id).await
     }
@@ -154,6 +156,20 @@ impl Query {
         fulfillment::list(ctx, filter, connection::Arguments { first, after, last, before }).await
     }
 
+    /// Goods that come back, the oldest order's first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn returns(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(name = "where")] filter: Option<ReturnWhere>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<ReturnConnection> {
+        returned::list(ctx, filter, connection::Arguments { first, after, last, before }).await
+    }
+
     /// What lies where, by SKU.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of the field")]
@@ -171,7 +187,7 @@ impl Query {
         stock::list(ctx, shop, sku, location, connection::Arguments { first, after, last, before }).await
     }
 
-    /// The processes that carry orders out, the oldest first.
+    /// The processes that carry orders out and take back what is returned of them, the oldest order's first.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn sagas(
         &self,

@@ -3,7 +3,8 @@ use super::{
     connection::{Arguments, cost},
     error::{corrupt, shared},
     fulfillment::Fulfillment,
-    loaders::{FulfillmentsOf, Loaders, OrderById, ParkedOf, SagaOf},
+    loaders::{FulfillmentsOf, Loaders, OrderById, ParkedOf, ReturnsOf, SagaOf},
+    returned::{self, Return},
     saga::Saga,
     scalars::{DateTime, Decimal, Position},
     timeline::{self, TimelineConnection},
@@ -259,6 +260,16 @@ impl Order {
         }
         let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaOf(self.0.order_id)).await.map_err(shared)?;
         Ok(found.map(|row| Saga(row, None)))
+    }
+
+    /// What is to come back of it, or has, the earliest first.
+    #[graphql(complexity = "returned::cost_of_an_order_s(child_complexity)")]
+    async fn returns(&self, ctx: &Context<'_>) -> Result<Vec<Return>> {
+        if let Some(past) = &self.1 {
+            return Ok(past.returns.iter().map(|(row, _)| Return(row.clone(), Some(past.clone()))).collect());
+        }
+        let found = ctx.data::<DataLoader<Loaders>>()?.load_one(ReturnsOf(self.0.order_id)).await.map_err(shared)?;
+        Ok(found.unwrap_or_default().into_iter().map(|row| Return(row, None)).collect())
     }
 
     /// All that happened to it, in plain words, the earliest first.

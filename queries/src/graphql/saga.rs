@@ -4,19 +4,23 @@ use super::{
     error::{bad_input, corrupt, database, shared, text},
     loaders::{Loaders, SagaById},
     order::{self, Order},
+    returned::{self, Return},
     scalars::DateTime,
     snapshot::Snapshot,
     viewer::{sees, shops},
 };
 use crate::{
-    projections::past::Past,
+    projections::{past::Past, sagas::SagaKey},
     sql::{
-        list::{self, SagaFilter},
+        list::{self, Kind, SagaFilter},
         read::SagaRecord,
     },
 };
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, dataloader::DataLoader};
-use domain::{OrderId, SagaId};
+use domain::{
+    OrderId, fulfillment, returns,
+    saga::{SagaRef, Which},
+};
 use std::sync::Arc;
 
 pub(super) type SagaConnection = Page<Saga>;
@@ -52,6 +56,8 @@ pub(super) enum SagaDirection {
 /// Which sagas: all that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub(super) struct SagaWhere {
+    /// `fulfillment` or `return`.
+    saga: Option<String>,
     state: Option<SagaState>,
     /// For example `authorize_payment`.
     step: Option<String>,
@@ -72,12 +78,29 @@ pub(super) struct SagaWhere {
 /// Its row, and its order as it was when that is a row of then.
 pub(super) struct Saga(pub(super) Arc<SagaRecord>, pub(super) Option<Arc<Past>>);
 
-/// The process that carries an order out, step by step.
+/// The process that carries an order out, or takes back what is returned of it, step by step.
 #[Object]
 impl Saga {
-    /// `sag_…`, as in REST.
+    /// `sag_…`, or the return's own `ret_…`, as in REST.
     pub(super) async fn id(&self) -> ID {
-        SagaId(self.0.saga_id).to_string().into()
+        SagaRef { order: OrderId(self.0.order_id), which: self.0.key().which() }.to_string().into()
+    }
+
+    /// Its definition: `fulfillment` or `return`.
+    async fn saga(&self) -> &str {
+        match self.0.key().which() {
+            Which::Fulfillment => fulfillment::DEFINITION.saga,
+            Which::Return(_) => returns::DEFINITION.saga,
+        }
+    }
+
+    /// The return that it carries out; null when it carries out the order.
+    #[graphql(name = "return")]
+    async fn of_return(&self, ctx: &Context<'_>) -> Result<Option<Return>> {
+        match self.0.key().which() {
+            Which::Fulfillment => Ok(None),
+            Which::Return(number) => returned::of_saga(ctx, OrderId(self.0.order_id), number, self.1.as_ref()).await,
+        }
     }
 
     async fn order(&self, ctx: &Context<'_>) -> Result<Order> {
@@ -113,7 +136,7 @@ impl Saga {
         self.0.cause.as_deref()
     }
 
-    /// `inventory`, `payment`, `shipping`, `warehouse`, `operator`, or `definition`: a build that knows its definition. Null when it waits for no
+    /// `inventory`, `payment`, `shipping`, `warehouse`, `support`, `operator`, or `definition`: a build that knows its definition. Null when it waits for no
     /// one: its next move is its own.
     async fn waiting_on(&self) -> Option<&str> {
         self.0.waiting_on.as_deref()
@@ -140,12 +163,20 @@ impl Saga {
     }
 }
 
-/// The saga of this id, if it exists for the viewer.
-pub(super) async fn by_id(ctx: &Context<'_>, id: SagaId) -> Result<Option<Saga>> {
-    let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaById(id.0)).await.map_err(shared)?;
+/// This saga, if it exists for the viewer.
+pub(super) async fn by_key(ctx: &Context<'_>, key: SagaKey) -> Result<Option<Saga>> {
+    let found = ctx.data::<DataLoader<Loaders>>()?.load_one(SagaById(key)).await.map_err(shared)?;
     match found {
         Some(saga) if sees(ctx, &saga.shop)? => Ok(Some(Saga(saga, None))),
         _ => Ok(None),
+    }
+}
+
+fn kind(name: &str) -> Kind {
+    match name {
+        name if name == fulfillment::DEFINITION.saga => Kind::Fulfillment,
+        name if name == returns::DEFINITION.saga => Kind::Return,
+        _ => Kind::Unknown,
     }
 }
 
@@ -156,6 +187,7 @@ pub(super) async fn list(ctx: &Context<'_>, filter: Option<SagaWhere>, arguments
     }
     let filter = SagaFilter {
         shops: shops(ctx, text("shop", filter.shop.map(|id| id.0))?.as_deref())?,
+        kind: text("saga", filter.saga)?.as_deref().map(kind),
         state: filter.state.and_then(|state| STATES.iter().find(|(other, _)| *other == state)).map(|(_, name)| *name),
         step: text("step", filter.step)?,
         direction: filter.direction.map(|way| direction_name(way).to_owned()),
@@ -180,7 +212,7 @@ pub(super) async fn page_of(
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
         list::sagas(&mut conn, &filter, &slice).await.map_err(|error| database(&error))?
     };
-    page(&slice, rows, total(filter), LIST, |row| row.saga_id, |row| Saga(Arc::new(row), None))
+    page(&slice, rows, total(filter), LIST, |row| (row.saga_id, row.return_number), |row| Saga(Arc::new(row), None))
 }
 
 pub(super) fn direction(name: &str) -> Result<SagaDirection> {

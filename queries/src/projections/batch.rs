@@ -4,13 +4,17 @@ use super::{
     fulfillments::FulfillmentRow,
     history::History,
     orders::{OrderRow, PlacedRow},
+    returns::ReturnRow,
     sagas::SagaRow,
     stock,
     timeline::TimelineRow,
 };
-use domain::{DecodeError, Event, StreamKind, fulfillment::OrderStatus, order::OrderEvent, shipment::ShipmentEvent};
+use domain::{
+    DecodeError, Event, StreamKind, fulfillment::OrderStatus, order::OrderEvent, payment::PaymentEvent,
+    returns::ReturnEvent, saga::Which, shipment::ShipmentEvent,
+};
 use eventstore::{Position, RecordedEvent};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 pub(crate) type Unreadable = DecodeError<serde_json::Error>;
@@ -60,6 +64,8 @@ pub(crate) struct Rows {
     pub(crate) sagas: Vec<SagaRow>,
     pub(crate) new_fulfillments: Vec<FulfillmentRow>,
     pub(crate) fulfillments: Vec<FulfillmentRow>,
+    pub(crate) new_returns: Vec<ReturnRow>,
+    pub(crate) returns: Vec<ReturnRow>,
     pub(crate) timeline: Vec<TimelineRow>,
     pub(crate) stock: stock::Changes,
 }
@@ -79,11 +85,13 @@ pub struct ChangedOrder {
 }
 
 /// What a batch did to one order's rows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Touched {
     placed: bool,
     released: bool,
     shipment: bool,
+    /// By number; `true` for one that was requested.
+    returns: BTreeMap<u16, bool>,
 }
 
 /// Carries the histories on over the batch, and answers the rows and the orders that changed. `histories` holds every order of
@@ -127,13 +135,16 @@ pub(crate) fn fold(
             for event in events {
                 touched.shipment |= matches!(event, Event::Shipment(_));
                 touched.released |= matches!(event, Event::Shipment(ShipmentEvent::FulfillmentReleased(_)));
+                if let Some((number, is_new)) = return_of(event) {
+                    *touched.returns.entry(number).or_default() |= is_new;
+                }
             }
         }
     }
     let mut changed = Vec::with_capacity(touched.len());
     for (order, touched) in touched {
         if let Some(history) = histories.get(&order) {
-            rows.add(history, touched)?;
+            rows.add(history, &touched)?;
             let state = &history.fulfillment;
             changed.push(ChangedOrder {
                 order_id: history.order_id,
@@ -149,18 +160,29 @@ pub(crate) fn fold(
 }
 
 impl Rows {
-    fn add(&mut self, history: &History, touched: Touched) -> Result<(), ProjectionError> {
+    fn add(&mut self, history: &History, touched: &Touched) -> Result<(), ProjectionError> {
         let position = history.position;
         let placed = history.fulfillment.order.placed.as_deref().ok_or(ProjectionError::Orphan { position })?;
         let unwritable = |source| unwritable(position, source);
         let order = OrderRow::of(history, placed).map_err(unwritable)?;
-        let saga = SagaRow::of(history);
+        let saga = SagaRow::of(history, Which::Fulfillment);
         if touched.placed {
             self.placed.push((PlacedRow::of(history, placed).map_err(unwritable)?, order));
-            self.new_sagas.push(saga);
+            self.new_sagas.extend(saga);
         } else {
             self.orders.push(order);
-            self.sagas.push(saga);
+            self.sagas.extend(saga);
+        }
+        for (&number, &is_new) in &touched.returns {
+            let (row, saga) =
+                (ReturnRow::of(history, number).map_err(unwritable)?, SagaRow::of(history, Which::Return(number)));
+            if is_new {
+                self.new_returns.extend(row);
+                self.new_sagas.extend(saga);
+            } else {
+                self.returns.extend(row);
+                self.sagas.extend(saga);
+            }
         }
         if touched.shipment
             && let Some(fulfillment) = FulfillmentRow::of(history).map_err(unwritable)?
@@ -172,6 +194,15 @@ impl Rows {
             }
         }
         Ok(())
+    }
+}
+
+/// Which return it moves on, and whether that begins with it.
+fn return_of(event: &Event) -> Option<(u16, bool)> {
+    match event {
+        Event::Return(event) => Some((event.number(), matches!(event, ReturnEvent::ReturnRequested(_)))),
+        Event::Payment(PaymentEvent::PaymentRefunded(event)) => Some((event.return_number, false)),
+        _ => None,
     }
 }
 

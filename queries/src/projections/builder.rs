@@ -43,8 +43,8 @@ pub(super) struct Builder {
     epoch: i64,
     /// Its tables are those that everybody reads.
     is_live: bool,
-    /// Rows of an earlier version are there, and have to be made anew.
-    pub(super) is_raised: bool,
+    /// Rows of this earlier version are there, and have to be made anew.
+    pub(super) raised_from: Option<i32>,
 }
 
 /// A batch, folded and not yet written.
@@ -68,7 +68,8 @@ impl Builder {
         let held = sql::parked::load(&mut conn).await?;
         drop(conn);
         let Checkpoint { incarnation, position, epoch, version } = taken;
-        Ok(Builder { incarnation, position, epoch, held, is_live: true, is_raised: version < VERSION, ..builder })
+        let raised_from = Some(version).filter(|version| *version < VERSION);
+        Ok(Builder { incarnation, position, epoch, held, is_live: true, raised_from, ..builder })
     }
 
     /// Fills tables of its own, and holds back and leaves out what the live ones do.
@@ -84,6 +85,7 @@ impl Builder {
         let head = store.head().await?;
         let mut conn = pool.acquire().await?;
         if checkpoint::load(&mut conn).await?.is_none() {
+            sql::returns::remove_strays(&mut conn).await?;
             checkpoint::begin(&mut conn, VERSION, store.log(), head.incarnation).await?;
         }
         let found = checkpoint::load(&mut conn).await?.ok_or(sqlx::Error::RowNotFound)?;
@@ -96,7 +98,7 @@ impl Builder {
         }
         let Checkpoint { incarnation, position, epoch, .. } = found;
         let (histories, held) = (LruCache::new(KEPT_HISTORIES), Held::default());
-        Ok(Builder { store, pool, histories, held, position, incarnation, epoch, is_live: false, is_raised: false })
+        Ok(Builder { store, pool, histories, held, position, incarnation, epoch, is_live: false, raised_from: None })
     }
 
     /// Nobody else writes the rows while the transaction lasts.

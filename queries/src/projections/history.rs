@@ -4,9 +4,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     Event, OrderId, StreamKind,
-    fulfillment::{Fulfillment, FulfillmentSaga},
+    fulfillment::Fulfillment,
     order::OrderEvent,
-    saga::{Direction, Saga, WaitingOn},
+    returns::Return,
+    saga::{Direction, Saga, WaitingOn, Which},
 };
 use eventstore::{Position, RecordedEvent, Version};
 use uuid::Uuid;
@@ -22,10 +23,11 @@ pub(crate) struct History {
     pub(crate) position: Position,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) customer_erased_at: Option<DateTime<Utc>>,
-    pub(crate) waiting: Option<Waiting>,
+    /// Of each saga that has not ended; as a rule one.
+    waiting: Vec<(Which, Waiting)>,
 }
 
-/// Whom the saga waits for at which step, and since when.
+/// Whom a saga waits for at which step, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
     /// `None`: nobody outside; the next move is the saga's own.
@@ -47,7 +49,7 @@ impl History {
             position: Position::ZERO,
             updated_at: DateTime::UNIX_EPOCH,
             customer_erased_at: None,
-            waiting: None,
+            waiting: Vec::new(),
         }
     }
 
@@ -74,14 +76,33 @@ impl History {
         }
         self.position = recorded.position;
         self.updated_at = recorded.recorded_at;
-        self.waiting = (!self.fulfillment.has_ended()).then(|| self.waits_since(recorded.recorded_at));
+        self.waiting = self.waits_since(recorded.recorded_at);
     }
 
+    /// `None`: it has ended, or there is none.
+    pub(crate) fn waiting(&self, which: Which) -> Option<Waiting> {
+        self.waiting.iter().find(|(other, _)| *other == which).map(|(_, waiting)| *waiting)
+    }
+
+    fn waits_since(&self, now: DateTime<Utc>) -> Vec<(Which, Waiting)> {
+        let sagas = self.fulfillment.sagas().filter_map(|which| {
+            let saga = self.fulfillment.one(self.order_id, which)?;
+            (!saga.state().is_end()).then(|| (which, Waiting::of(&*saga, self.waiting(which), now)))
+        });
+        sagas.collect()
+    }
+
+    /// Nothing more will happen to it, as a rule; when something does, it is read again.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.fulfillment.saga.ended && self.fulfillment.returns.iter().all(Return::has_ended)
+    }
+}
+
+impl Waiting {
     /// Since before, as long as it is for the same one, at the same step, on the same way.
-    fn waits_since(&self, now: DateTime<Utc>) -> Waiting {
-        let saga = FulfillmentSaga { order: self.order_id, state: &self.fulfillment };
+    fn of(saga: &dyn Saga, before: Option<Waiting>, now: DateTime<Utc>) -> Waiting {
         let (on, (step, direction, _)) = (saga.waiting_on(), saga.at());
-        match self.waiting {
+        match before {
             Some(waiting) if (waiting.on, waiting.step, waiting.direction) == (on, step, direction) => waiting,
             _ => {
                 let expected = saga.expected().and_then(|expected| TimeDelta::from_std(expected).ok());
@@ -89,10 +110,5 @@ impl History {
                 Waiting { on, since: now, expected_by, direction, step }
             }
         }
-    }
-
-    /// Nothing more will happen to it, as a rule; when something does, it is read again.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.fulfillment.saga.ended
     }
 }

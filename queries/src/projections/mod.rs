@@ -26,6 +26,7 @@ mod raise;
 mod recover;
 mod replay;
 pub(crate) mod requests;
+pub(crate) mod returns;
 mod runner;
 pub(crate) mod sagas;
 mod settle;
@@ -52,4 +53,4 @@ pub use watch::{Awaited, Watch};
 
 /// Raised when the same events make other rows. Whoever takes over rows of an earlier version makes anew what differs: see `raise`, which has
 /// to know it.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;

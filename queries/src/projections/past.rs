@@ -6,10 +6,11 @@ use super::{
     fulfillments::FulfillmentRow,
     history::History,
     orders::{OrderRow, PlacedRow},
+    returns::ReturnRow,
     sagas::SagaRow,
     timeline::TimelineRow,
 };
-use crate::sql::read::{FulfillmentRecord, OrderRecord, SagaRecord, TimelineRecord};
+use crate::sql::read::{FulfillmentRecord, OrderRecord, ReturnRecord, SagaRecord, TimelineRecord};
 use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::RecordedEvent;
 use sqlx::types::Json;
@@ -24,6 +25,8 @@ pub(crate) struct Past {
     pub(crate) order: Arc<OrderRecord>,
     pub(crate) fulfillments: Vec<Arc<FulfillmentRecord>>,
     pub(crate) saga: Arc<SagaRecord>,
+    /// Each with its saga, by number.
+    pub(crate) returns: Vec<(Arc<ReturnRecord>, Arc<SagaRecord>)>,
     /// All of it, the earliest first.
     pub(crate) timeline: Vec<Arc<TimelineRecord>>,
 }
@@ -44,14 +47,21 @@ impl Past {
     }
 
     fn of_rows(rows: Rows, at: DateTime<Utc>) -> Result<Option<Past>, serde_json::Error> {
-        let (Some((placed, order)), Some(saga)) = (rows.placed.into_iter().next(), rows.new_sagas.into_iter().next())
-        else {
+        // The fulfillment's is the first, those of returns come as the returns do.
+        let mut sagas = rows.new_sagas.into_iter();
+        let (Some((placed, order)), Some(saga)) = (rows.placed.into_iter().next(), sagas.next()) else {
             return Ok(None);
         };
         Ok(Some(Past {
             order: Arc::new(order_record(placed, order)?),
             fulfillments: rows.new_fulfillments.into_iter().map(fulfillment_record).collect::<Result<_, _>>()?,
             saga: Arc::new(saga_record(saga, at)),
+            returns: rows
+                .new_returns
+                .into_iter()
+                .zip(sagas)
+                .map(|(row, saga)| Ok((return_record(row)?, Arc::new(saga_record(saga, at)))))
+                .collect::<Result<_, serde_json::Error>>()?,
             timeline: rows.timeline.into_iter().map(|row| Arc::new(timeline_record(row))).collect(),
         }))
     }
@@ -97,9 +107,25 @@ fn fulfillment_record(row: FulfillmentRow) -> Result<Arc<FulfillmentRecord>, ser
     }))
 }
 
+fn return_record(row: ReturnRow) -> Result<Arc<ReturnRecord>, serde_json::Error> {
+    Ok(Arc::new(ReturnRecord {
+        order_id: row.order_id,
+        number: row.number,
+        shop: row.shop,
+        location: row.location,
+        stage: row.stage.to_owned(),
+        carrier: row.carrier,
+        tracking_number: row.tracking_number,
+        refund: row.refund,
+        digits: row.digits,
+        lines: Json(serde_json::from_str(&row.lines)?),
+    }))
+}
+
 fn saga_record(row: SagaRow, at: DateTime<Utc>) -> SagaRecord {
     SagaRecord {
-        saga_id: row.saga_id,
+        saga_id: row.key.saga_id,
+        return_number: row.key.return_number,
         order_id: row.order_id,
         shop: row.shop,
         state: row.state.to_owned(),

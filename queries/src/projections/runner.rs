@@ -178,8 +178,8 @@ impl Runner {
         let head = self.store.watch_head();
         info!(position = %builder.position(), parked = builder.held.parked.len(), "the read model goes on");
         self.applied.send_replace(builder.position());
-        if builder.is_raised {
-            builder.renew().await?;
+        if let Some(from) = builder.raised_from {
+            builder.renew(from).await?;
         }
         // What another runner committed since the last look.
         self.follower.look(&pool).await?;

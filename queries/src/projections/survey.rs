@@ -5,8 +5,7 @@
 //! whose codes they are a participant decides.
 use super::RunnerState;
 use crate::sql::incidents::{Standing, standings};
-use domain::fulfillment::Step;
-use domain::saga::SagaState;
+use domain::saga::{DEFINITIONS, SagaState};
 use metrics::gauge;
 use sqlx::PgPool;
 use std::{
@@ -100,8 +99,9 @@ impl Survey {
     /// Of every series that there ever was, what it is now.
     fn gauges(&mut self, found: &[Standing]) -> BTreeMap<Series, f64> {
         let mut now: BTreeMap<Series, f64> = self.told.iter().map(|series| (series.clone(), 0.0)).collect();
-        for (step, state) in Step::ALL.iter().flat_map(|step| STATES.map(|state| (step, state))) {
-            let (step, state) = (self.value("step", step.name()), state.name().to_owned());
+        let steps = DEFINITIONS.iter().flat_map(|definition| definition.steps);
+        for (row, state) in steps.flat_map(|row| STATES.map(|state| (row, state))) {
+            let (step, state) = (self.value("step", row.step), state.name().to_owned());
             now.entry((Gauge::OldestSeconds, step.clone(), state.clone())).or_default();
             now.entry((Gauge::Sagas, step, state)).or_default();
         }
@@ -166,6 +166,15 @@ mod tests {
         assert_eq!(then[&of(Gauge::Incidents, "ship", "no_such_address")], 0.0);
         assert_eq!(then[&of(Gauge::Incidents, "ship", "retries_exhausted")], 1.0);
         assert!(survey.gauges(&[]).values().all(|value| *value == 0.0));
+    }
+
+    #[test]
+    fn every_step_of_every_saga_has_a_series_before_anything_is_at_it() {
+        let now = Survey::default().gauges(&[]);
+        for step in ["ship", "approve", "receive", "refund", "put_away"] {
+            assert_eq!(now.get(&of(Gauge::Sagas, step, "WAITING")), Some(&0.0), "{step}");
+            assert_eq!(now.get(&of(Gauge::OldestSeconds, step, "PAUSED")), Some(&0.0), "{step}");
+        }
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub(super) async fn write_rows(conn: &mut PgConnection, rows: &Rows) -> Result<(
     if !rows.fulfillments.is_empty() {
         met("fulfillments", rows.fulfillments.len(), sql::fulfillments::update(conn, &rows.fulfillments).await?)?;
     }
+    if !rows.new_returns.is_empty() {
+        sql::returns::insert(conn, &rows.new_returns).await?;
+    }
+    if !rows.returns.is_empty() {
+        met("returns", rows.returns.len(), sql::returns::update(conn, &rows.returns).await?)?;
+    }
     if !rows.timeline.is_empty() {
         sql::timeline::insert(conn, &rows.timeline).await?;
     }

@@ -25,6 +25,7 @@ pub(crate) const TABLES: &[OfOrders] = &[
     OfOrders { name: "timeline", live: BY_ORDER },
     OfOrders { name: "fulfillments", live: BY_ORDER },
     OfOrders { name: "sagas", live: BY_ORDER },
+    OfOrders { name: "returns", live: BY_ORDER },
 ];
 
 /// Makes the tables, for as long as the connection lives; each transaction begins with empty ones.

@@ -1,6 +1,6 @@
 //! Lists with optional filters, in either direction, from a key on. Built at run time: with `($1 IS NULL OR …)` one plan would have
 //! to fit all filters, and would read whole tables. Only constants of this file become SQL; values are bound.
-use super::read::{FulfillmentRecord, OrderRecord, SagaRecord, StockRecord};
+use super::read::{FulfillmentRecord, OrderRecord, ReturnRecord, SagaRecord, StockRecord};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -42,8 +42,26 @@ pub(crate) struct FulfillmentFilter {
 }
 
 #[derive(Clone, Debug, Default)]
+pub(crate) struct ReturnFilter {
+    pub(crate) shops: Vec<String>,
+    pub(crate) stage: Option<&'static str>,
+    pub(crate) location: Option<String>,
+    pub(crate) order_ref: Option<String>,
+}
+
+/// Sagas of one definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Fulfillment,
+    Return,
+    /// Of none that there is.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SagaFilter {
     pub(crate) shops: Vec<String>,
+    pub(crate) kind: Option<Kind>,
     pub(crate) state: Option<&'static str>,
     pub(crate) step: Option<String>,
     pub(crate) direction: Option<String>,
@@ -82,6 +100,13 @@ fn shops(sql: &mut Builder, shops: &[String]) {
     equals(sql, "shop", shops.iter().map(String::as_str));
 }
 
+fn of_order(sql: &mut Builder, order_ref: Option<&str>) {
+    if let Some(order_ref) = order_ref {
+        sql.push(" AND order_id IN (SELECT o.order_id FROM read.orders AS o WHERE o.ref = ");
+        sql.push_bind(order_ref.to_owned()).push(")");
+    }
+}
+
 impl Filter for OrderFilter {
     fn push(&self, sql: &mut Builder) {
         shops(sql, &self.shops);
@@ -109,16 +134,29 @@ impl Filter for FulfillmentFilter {
         shops(sql, &self.shops);
         equals(sql, "stage", self.stage);
         equals(sql, "location", self.location.as_deref());
-        if let Some(order_ref) = &self.order_ref {
-            sql.push(" AND order_id IN (SELECT o.order_id FROM read.orders AS o WHERE o.ref = ");
-            sql.push_bind(order_ref.clone()).push(")");
-        }
+        of_order(sql, self.order_ref.as_deref());
+    }
+}
+
+impl Filter for ReturnFilter {
+    fn push(&self, sql: &mut Builder) {
+        shops(sql, &self.shops);
+        equals(sql, "stage", self.stage);
+        equals(sql, "location", self.location.as_deref());
+        of_order(sql, self.order_ref.as_deref());
     }
 }
 
 impl Filter for SagaFilter {
     fn push(&self, sql: &mut Builder) {
         shops(sql, &self.shops);
+        match self.kind {
+            Some(Kind::Fulfillment) => sql.push(" AND return_number = 0"),
+            // As the index `sagas_returns` has it.
+            Some(Kind::Return) => sql.push(" AND return_number > 0"),
+            Some(Kind::Unknown) => sql.push(" AND false"),
+            None => sql,
+        };
         equals(sql, "state", self.state);
         equals(sql, "step", self.step.as_deref());
         if let Some(direction) = self.direction.as_deref() {
@@ -226,13 +264,26 @@ pub(crate) async fn fulfillments(
 pub(crate) async fn sagas(
     conn: &mut PgConnection,
     filter: &SagaFilter,
-    slice: &Slice<Uuid>,
+    slice: &Slice<(Uuid, i16)>,
 ) -> sqlx::Result<Vec<SagaRecord>> {
-    let select = "SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps, \
-                  expected_by, direction, COALESCE(expected_by < now(), false) AS overdue \
+    let select = "SELECT saga_id, return_number, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, \
+                  remaining_steps, expected_by, direction, COALESCE(expected_by < now(), false) AS overdue \
                   FROM read.sagas WHERE true";
-    fetch(conn, (select, &["saga_id"]), false, filter, slice, |sql, id| {
-        sql.push_bind(*id);
+    fetch(conn, (select, &["saga_id", "return_number"]), false, filter, slice, |sql, (id, number)| {
+        sql.push_bind(*id).push(", ").push_bind(*number);
+    })
+    .await
+}
+
+pub(crate) async fn returns(
+    conn: &mut PgConnection,
+    filter: &ReturnFilter,
+    slice: &Slice<(Uuid, i16)>,
+) -> sqlx::Result<Vec<ReturnRecord>> {
+    let select = "SELECT order_id, number, shop, location, stage, carrier, tracking_number, refund, digits, lines \
+                  FROM read.returns WHERE true";
+    fetch(conn, (select, &["order_id", "number"]), false, filter, slice, |sql, (order, number)| {
+        sql.push_bind(*order).push(", ").push_bind(*number);
     })
     .await
 }
@@ -265,6 +316,10 @@ pub(crate) async fn count_fulfillments(conn: &mut PgConnection, filter: &Fulfill
 
 pub(crate) async fn count_sagas(conn: &mut PgConnection, filter: &SagaFilter) -> sqlx::Result<i64> {
     count(conn, "SELECT count(*) FROM read.sagas WHERE true", filter).await
+}
+
+pub(crate) async fn count_returns(conn: &mut PgConnection, filter: &ReturnFilter) -> sqlx::Result<i64> {
+    count(conn, "SELECT count(*) FROM read.returns WHERE true", filter).await
 }
 
 pub(crate) async fn count_stock(conn: &mut PgConnection, filter: &StockFilter) -> sqlx::Result<i64> {

@@ -15,6 +15,7 @@ pub(crate) mod parked;
 pub(crate) mod read;
 pub(crate) mod replay;
 pub(crate) mod requests;
+pub(crate) mod returns;
 pub(crate) mod sagas;
 pub(crate) mod stock;
 pub(crate) mod timeline;

@@ -2,6 +2,8 @@
 use crate::projections::{
     fulfillments,
     orders::{Charge, Line, Progress},
+    returns,
+    sagas::SagaKey,
 };
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
@@ -49,6 +51,7 @@ pub(crate) struct FulfillmentRecord {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct SagaRecord {
     pub(crate) saga_id: Uuid,
+    pub(crate) return_number: i16,
     pub(crate) order_id: Uuid,
     pub(crate) shop: String,
     pub(crate) state: String,
@@ -62,6 +65,27 @@ pub(crate) struct SagaRecord {
     pub(crate) direction: Option<String>,
     /// At the moment of reading.
     pub(crate) overdue: bool,
+}
+
+impl SagaRecord {
+    pub(crate) fn key(&self) -> SagaKey {
+        SagaKey { saga_id: self.saga_id, return_number: self.return_number }
+    }
+}
+
+/// A row of `read.returns`. Its refund is in minor units of `digits` decimals.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct ReturnRecord {
+    pub(crate) order_id: Uuid,
+    pub(crate) number: i16,
+    pub(crate) shop: String,
+    pub(crate) location: String,
+    pub(crate) stage: String,
+    pub(crate) carrier: Option<String>,
+    pub(crate) tracking_number: Option<String>,
+    pub(crate) refund: Option<i64>,
+    pub(crate) digits: i16,
+    pub(crate) lines: Json<Vec<returns::Line>>,
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -155,28 +179,62 @@ pub(crate) async fn fulfillments_of(conn: &mut PgConnection, orders: &[Uuid]) ->
     .await
 }
 
-/// By their own ids.
-pub(crate) async fn sagas(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<SagaRecord>> {
+pub(crate) async fn sagas(conn: &mut PgConnection, keys: &[SagaKey]) -> sqlx::Result<Vec<SagaRecord>> {
     sqlx::query_as!(
         SagaRecord,
         r#"
-        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps,
-            expected_by, direction, COALESCE(expected_by < now(), false) AS "overdue!"
-        FROM read.sagas WHERE saga_id = ANY($1)
+        SELECT s.saga_id, s.return_number, s.order_id, s.shop, s.state, s.step, s.attempt, s.cause, s.waiting_on, s.waiting_since,
+            s.remaining_steps, s.expected_by, s.direction, COALESCE(s.expected_by < now(), false) AS "overdue!"
+        FROM UNNEST($1::uuid[], $2::smallint[]) AS k (saga_id, return_number)
+            JOIN read.sagas AS s ON s.saga_id = k.saga_id AND s.return_number = k.return_number
         "#,
-        ids
+        &keys.iter().map(|key| key.saga_id).collect::<Vec<_>>(),
+        &keys.iter().map(|key| key.return_number).collect::<Vec<_>>()
     )
     .fetch_all(conn)
     .await
 }
 
+/// Of each order its fulfillment.
 pub(crate) async fn sagas_of(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<SagaRecord>> {
     sqlx::query_as!(
         SagaRecord,
         r#"
-        SELECT saga_id, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps,
+        SELECT saga_id, return_number, order_id, shop, state, step, attempt, cause, waiting_on, waiting_since, remaining_steps,
             expected_by, direction, COALESCE(expected_by < now(), false) AS "overdue!"
-        FROM read.sagas WHERE order_id = ANY($1)
+        FROM read.sagas WHERE order_id = ANY($1) AND return_number = 0
+        "#,
+        orders
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// By order and number.
+pub(crate) async fn returns(conn: &mut PgConnection, keys: &[(Uuid, i16)]) -> sqlx::Result<Vec<ReturnRecord>> {
+    sqlx::query_as!(
+        ReturnRecord,
+        r#"
+        SELECT r.order_id, r.number, r.shop, r.location, r.stage, r.carrier, r.tracking_number, r.refund, r.digits,
+            r.lines AS "lines: Json<Vec<returns::Line>>"
+        FROM UNNEST($1::uuid[], $2::smallint[]) AS k (order_id, number)
+            JOIN read.returns AS r ON r.order_id = k.order_id AND r.number = k.number
+        "#,
+        &keys.iter().map(|(order, _)| *order).collect::<Vec<_>>(),
+        &keys.iter().map(|(_, number)| *number).collect::<Vec<_>>()
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Of each order all, by number.
+pub(crate) async fn returns_of(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<ReturnRecord>> {
+    sqlx::query_as!(
+        ReturnRecord,
+        r#"
+        SELECT order_id, number, shop, location, stage, carrier, tracking_number, refund, digits,
+            lines AS "lines: Json<Vec<returns::Line>>"
+        FROM read.returns WHERE order_id = ANY($1) ORDER BY order_id, number
         "#,
         orders
     )

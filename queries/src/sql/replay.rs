@@ -19,7 +19,8 @@ pub(crate) const TABLES: &[Table] = &[
     Table { name: "order_skus", key: "sku, order_id" },
     Table { name: "timeline", key: "order_id, position" },
     Table { name: "fulfillments", key: "fulfillment_id" },
-    Table { name: "sagas", key: "saga_id" },
+    Table { name: "sagas", key: "saga_id, return_number" },
+    Table { name: "returns", key: "order_id, number" },
     Table { name: "stock", key: "shop, sku, location" },
 ];
 

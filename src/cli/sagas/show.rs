@@ -15,7 +15,7 @@ use serde_json::json;
 /// Shows one saga: where it stands, for whom it waits and until when, what remains, and its history in plain words
 #[derive(Args, Clone, Debug)]
 pub struct Show {
-    /// The saga's id (sag_…), its order's (ord_…), or the shop's own reference
+    /// The saga's id (sag_…), a return's (ret_…), its order's (ord_…), or the shop's own reference
     #[arg(value_name = "SAGA|ORDER")]
     saga: String,
     /// The shop, when several have an order of this reference
@@ -66,6 +66,10 @@ pub(super) async fn find(client: &Client, name: &str, shop: Option<&str>) -> Res
     if name.starts_with("sag_") {
         let query = format!("query($id: ID!) {{ node(id: $id) {{ ... on Saga {{ {FIELDS} }} }} }}");
         return Ok(client.graphql(&query, json!({"id": name}), "/node").await?.data);
+    }
+    if name.starts_with("ret_") {
+        let query = format!("query($id: ID!) {{ node(id: $id) {{ ... on Return {{ saga {{ {FIELDS} }} }} }} }}");
+        return Ok(client.graphql(&query, json!({"id": name}), "/node/saga").await?.data);
     }
     let by_id = name.starts_with("ord_");
     let query = format!(

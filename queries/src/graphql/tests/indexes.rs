@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Executor, postgres::PgPoolOptions};
 
 /// What clients ask for: every filter and every order that a list has.
-const ASKED: [&str; 16] = [
+const ASKED: [&str; 18] = [
     "{ orders(first: 5) { nodes { ref saga { step } fulfillments { stage } } } }",
     "{ orders(first: 5, orderBy: PLACED_AT_ASC) { nodes { ref } } }",
     "{ orders(first: 5, orderBy: UPDATED_AT_DESC) { nodes { ref } } }",
@@ -23,6 +23,8 @@ const ASKED: [&str; 16] = [
     r#"{ sagas(first: 5, where: {step: "ship"}) { nodes { step } } }"#,
     "{ sagas(first: 5, where: {waitingLongerThanSeconds: 5}) { nodes { step } } }",
     "{ sagas(first: 5, where: {overdue: true}) { totalCount } }",
+    r#"{ sagas(first: 5, where: {saga: "return"}) { nodes { step } } }"#,
+    "{ returns(first: 5, where: {stage: IN_TRANSIT}) { nodes { number } } }",
     "{ incidents { cause sagas(first: 5) { nodes { step } } } }",
     r#"{ stock(first: 5, sku: "sku-7") { nodes { sku } } }"#,
     "{ stock(first: 5) { nodes { sku } } }",
@@ -45,8 +47,14 @@ const ROWS: &str = "
            CASE WHEN n % 5000 = 0 THEN 'PAUSED' ELSE 'COMPLETED' END, CASE WHEN n % 4000 = 0 THEN 'ship' ELSE 'complete' END, 1,
            CASE WHEN n % 5000 = 0 THEN now() - interval '1 h' END, '{}'
       FROM generate_series(1, 20000) AS n;
+    INSERT INTO read.sagas (saga_id, order_id, return_number, shop, state, step, attempt, remaining_steps)
+    SELECT lpad(to_hex(n + 200000), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 1, 'dev', 'COMPLETED', 'put_away', 1, '{}'
+      FROM generate_series(10001, 10100) AS n;
+    INSERT INTO read.returns (order_id, number, shop, location, stage, digits, lines)
+    SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'dev', 'main', CASE WHEN n % 4000 = 0 THEN 'IN_TRANSIT' ELSE 'COMPLETED' END, 2, '[]'
+      FROM generate_series(1, 20000) AS n;
     INSERT INTO read.stock SELECT 'shop-' || n % 10, 'sku-' || n, 'main', 5, 0 FROM generate_series(1, 20000) AS n;
-    ANALYZE read.orders, read.order_skus, read.fulfillments, read.sagas, read.stock;
+    ANALYZE read.orders, read.order_skus, read.fulfillments, read.sagas, read.returns, read.stock;
     SELECT pg_stat_reset();";
 
 #[tokio::test]

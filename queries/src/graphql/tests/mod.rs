@@ -4,6 +4,7 @@ mod incidents;
 mod indexes;
 mod lists;
 mod orders;
+mod returns;
 mod sagas;
 mod schema;
 mod viewers;

@@ -4,10 +4,10 @@ use crate::{
     given::{Given, placed},
     projections::{
         AuditPace, AuditVerdict, OrderAudit, RangeComparison, audit::PAGE_EVENTS, audit_rows, tests::busy,
-        verify_orders,
+        verify_orders, verify_projections,
     },
 };
-use domain::OrderId;
+use domain::{OrderId, returns};
 use eventstore::Position;
 use sqlx::AssertSqlSafe;
 use std::time::Duration;
@@ -64,6 +64,29 @@ async fn each_row_that_was_tampered_with_is_found_by_its_order() {
         tamper(&given, sql, order).await;
         assert_eq!(told(&all(&given).await), found, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn each_row_of_a_return_that_was_tampered_with_is_found_by_its_order() {
+    let given = Given::new().await;
+    let order = given.completed("dev", placed("r-1", &[("a", 1), ("b", 1)])).await;
+    given.returning(order, returns::Command::Request { lines: None, note_id: None }).await;
+    given.project().await;
+    assert_eq!(told(&all(&given).await), vec![]);
+    for (spoil, mend, found) in [
+        ("stage = 'COMPLETED'", "stage = 'REQUESTED'", vec![("returns", true), ("returns", false)]),
+        ("number = 7", "number = 1", vec![("returns", true), ("returns", false)]),
+    ] {
+        tamper(&given, &format!("UPDATE read.returns SET {spoil} WHERE order_id = $1"), order).await;
+        assert_eq!(told(&all(&given).await), found, "{spoil}");
+        let compared = verify_projections(given.store.clone(), &given.pool.connect_options()).await.unwrap();
+        assert_eq!(compared.differences.len(), found.len(), "{spoil}: {:?}", compared.differences);
+        tamper(&given, &format!("UPDATE read.returns SET {mend} WHERE order_id = $1"), order).await;
+    }
+    tamper(&given, "UPDATE read.sagas SET step = 'refund' WHERE order_id = $1 AND return_number = 1", order).await;
+    assert_eq!(told(&all(&given).await), [("sagas", true), ("sagas", false)]);
+    tamper(&given, "DELETE FROM read.sagas WHERE order_id = $1 AND return_number = 1", order).await;
+    assert_eq!(told(&all(&given).await), [("sagas", true)]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod parked;
 mod past;
 mod raised;
 mod released;
+mod returned;
 mod rows;
 mod running;
 mod several;

@@ -5,7 +5,12 @@ use crate::{
     projections::{builder::Builder, connection::pool},
 };
 use async_graphql::Variables;
-use domain::{OrderId, location::LocationMode, saga::Reply};
+use domain::{
+    OrderId,
+    location::LocationMode,
+    returns::{Command, InspectedLine, ReturnLine},
+    saga::{Reply, Which},
+};
 use eventstore::{EventStore, Position};
 use serde_json::{Value, json};
 
@@ -16,6 +21,9 @@ const EVERYTHING: &str = "query($id: ID!, $asOf: AsOf) { order(id: $id, asOf: $a
     payment { authorizeStatus chargeStatus authorized captured refunded }
     fulfillments { id order { id status } location stage carrier trackingNumber lines { lineId sku quantity picked packed shipped } }
     saga { id order { id status } state step waitingOn waitingSince expectedBy overdue remainingSteps attempt direction cause }
+    returns { id number order { id status } stage location lines { lineId sku quantity received restocked writtenOff refused }
+        label { carrier trackingNumber } refund
+        saga { id saga state step waitingOn waitingSince expectedBy overdue remainingSteps attempt direction cause order { id } return { id } } }
     timeline(first: 200) { totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
         edges { cursor node { position at type summary actor actorKind orderId } } }
     last: timeline(last: 2) { totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } nodes { position } } } }";
@@ -27,6 +35,24 @@ async fn ask(graphql: &GraphQl, order: OrderId, as_of: Value) -> (Value, Positio
     let answer = serde_json::to_value(response).unwrap();
     assert!(answer.get("errors").is_none(), "{answer}");
     (answer["data"].clone(), position.unwrap())
+}
+
+/// Of two pieces of line 1 and one of line 2.
+async fn a_return_of_each_fate(given: &Given, order: OrderId) {
+    let some = |line: &str, quantity| Some(vec![ReturnLine { line_id: line.into(), quantity }]);
+    given.returning(order, Command::Request { lines: some("1", 2), note_id: None }).await;
+    given.returning(order, Command::Request { lines: some("2", 1), note_id: None }).await;
+    given.returning(order, Command::Approve { number: 1, note_id: None }).await;
+    given.returning(order, Command::Approve { number: 2, note_id: None }).await;
+    given.return_goes_on(order, 2).await;
+    given.reply_to(order, Which::Return(1), Reply::Unanswered { cause: "unavailable".to_owned() }).await;
+    given.return_goes_on(order, 1).await;
+    given.returning(order, Command::Cancel { number: 2, note_id: None }).await;
+    while given.return_goes_on(order, 2).await {}
+    given.returning(order, Command::Receive { number: 1, lines: None }).await;
+    let found = InspectedLine { line_id: "1".into(), restock: 1, write_off: 1, refuse: 0 };
+    given.returning(order, Command::Inspect { number: 1, lines: Some(vec![found]) }).await;
+    given.reply_to(order, Which::Return(1), Reply::Refused { code: "closed_account".to_owned() }).await;
 }
 
 /// Orders of every fate, each event an append of its own or among others, as it comes.
@@ -48,6 +74,7 @@ async fn a_run(given: &mut Given) -> Vec<OrderId> {
     given.goes_well(cancelled, 10).await;
     given.mode = LocationMode::Auto;
     let gift = given.completed("dev", free_of_charge("gift")).await;
+    a_return_of_each_fate(given, completed).await;
     vec![completed, refused, waiting, cancelled, gift]
 }
 

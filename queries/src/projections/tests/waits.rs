@@ -8,20 +8,25 @@ use domain::{
     OrderId,
     fulfillment::{RetryRequested, SagaStarted},
     location::LocationMode,
-    saga::Reply,
+    returns,
+    saga::{Reply, Which},
     shipment::Command,
 };
 use eventstore::{ActorKind, EventStore};
 use std::time::Duration;
 
-/// An order's row after each of its events, with the event's type.
+/// The row of an order's fulfillment after each of its events, with the event's type.
 async fn rows(given: &Given, order: OrderId) -> Vec<(String, SagaRow)> {
+    rows_of(given, order, Which::Fulfillment).await
+}
+
+async fn rows_of(given: &Given, order: OrderId, which: Which) -> Vec<(String, SagaRow)> {
     let mut history = History::new(order.0);
     let mut rows = Vec::new();
     for recorded in given.store.read_streams(order.0).await.unwrap() {
         let Decoded { recorded, events } = Decoded::decode(recorded).unwrap();
         history.evolve(&recorded, &events);
-        rows.push((recorded.event_type.to_string(), SagaRow::of(&history)));
+        rows.extend(SagaRow::of(&history, which).map(|row| (recorded.event_type.to_string(), row)));
     }
     rows
 }
@@ -155,4 +160,42 @@ async fn what_has_ended_waits_for_nothing_and_goes_nowhere() {
     let (_, row) = rows(&given, order).await.pop().unwrap();
     assert_eq!((row.state, row.waiting_on, row.waiting_since), ("COMPLETED", None, None));
     assert_eq!((row.expected_by, row.direction, row.remaining_steps.as_str()), (None, None, ""));
+}
+
+#[tokio::test]
+async fn each_return_waits_by_itself_and_what_happens_to_another_changes_nothing() {
+    let given = Given::new().await;
+    let order = given.completed("dev", placed("r-1", &[("a", 2)])).await;
+    let one = || Some(vec![returns::ReturnLine { line_id: "1".into(), quantity: 1 }]);
+    for _ in 0..2 {
+        given.returning(order, returns::Command::Request { lines: one(), note_id: None }).await;
+        a_moment().await;
+    }
+    given.returning(order, returns::Command::Approve { number: 2, note_id: None }).await;
+    a_moment().await;
+    assert!(given.return_goes_on(order, 2).await);
+
+    let first = rows_of(&given, order, Which::Return(1)).await;
+    let (_, asked) = &first[0];
+    assert_eq!((asked.state, asked.step, asked.waiting_on), ("WAITING", "approve", Some("support")));
+    assert_eq!((seconds(asked), asked.direction), (Some(2 * 24 * 3600), Some("forward")));
+    assert_eq!(asked.remaining_steps, "approve,buy_label,receive,inspect,refund,put_away");
+    assert_eq!(first.len(), 4, "told of after each of the four events");
+    assert!(
+        first.iter().all(|(_, row)| row.waiting_since == asked.waiting_since && row.expected_by == asked.expected_by)
+    );
+
+    let second = rows_of(&given, order, Which::Return(2)).await;
+    let told: Vec<_> =
+        second.iter().map(|(event, row)| (event.as_str(), row.step, row.waiting_on, seconds(row))).collect();
+    assert_eq!(
+        told,
+        [
+            ("ReturnRequested", "approve", Some("support"), Some(2 * 24 * 3600)),
+            ("ReturnApproved", "buy_label", Some("shipping"), Some(30)),
+            ("ReturnLabelPurchased", "receive", Some("warehouse"), Some(21 * 24 * 3600)),
+        ]
+    );
+    let (_, fulfillment) = rows(&given, order).await.pop().unwrap();
+    assert_eq!((fulfillment.state, fulfillment.waiting_since), ("COMPLETED", None), "it has ended all the same");
 }
