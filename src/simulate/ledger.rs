@@ -1,4 +1,4 @@
-//! `GET /ledger` and `POST /control`, the same for every provider.
+//! `GET /ledger`, `GET /control` and `POST /control`, the same for every provider.
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -10,18 +10,30 @@ use futures_util::{StreamExt, stream};
 use sagas::participants::payment::PaymentSimulator;
 use sagas::participants::shipping::ShippingSimulator;
 use sagas::participants::{Entry, Fault, Mode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, parse};
 
 /// Entries that are held at once while a ledger is sent.
 const PAGE: usize = 1_000;
 
+/// How a provider stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    #[serde(flatten)]
+    pub(crate) mode: Mode,
+    /// Under `/v1`, since it was started; those that it turned away included.
+    pub(crate) calls: u64,
+    /// Of its ledger.
+    pub(crate) last_seq: u64,
+}
+
 /// A provider whose ledger can be read and whose mode can be set.
 pub(super) trait Observed: Clone + Send + Sync + 'static {
     fn last_seq(&self) -> u64;
     fn entries(&self, after: u64, limit: usize) -> impl Future<Output = Result<Vec<Entry>, Fault>> + Send;
     fn control(&self, mode: Mode);
+    fn state(&self) -> Standing;
 }
 
 macro_rules! observed {
@@ -37,6 +49,10 @@ macro_rules! observed {
 
             fn control(&self, mode: Mode) {
                 Self::control(self, mode);
+            }
+
+            fn state(&self) -> Standing {
+                Standing { mode: self.mode(), calls: self.asked(), last_seq: Self::last_seq(self) }
             }
         }
     };
@@ -117,4 +133,8 @@ pub(super) async fn control<P: Observed>(State(provider): State<P>, body: Bytes)
     let mode = parse(&body)?;
     provider.control(mode);
     Ok(Json(mode))
+}
+
+pub(super) async fn state<P: Observed>(State(provider): State<P>) -> Json<Standing> {
+    Json(provider.state())
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /ledger?after=SEQ&limit=N` | every entry that acted, in order, as one JSON array; streamed |
 //! | `POST /control` `{"mode":"ok"}` | `ok`, `down` (503, nothing acts), `slow` (waits `ms` first), `hang` (never answers, nothing acts), `hang_after_acting` (acts, never answers a key's first call) |
+//! | `GET /control` | its mode, `calls` since its start (those turned away included), the ledger's `last_seq` |
 //! | `GET /healthz` | 200 while it runs |
 //! | `GET /v1/operations/{key}` | what became of a key; 404 `not_found` when nothing is known of it |
 //!
@@ -16,6 +17,8 @@ mod ledger;
 mod payment;
 mod problem;
 mod shipping;
+
+pub(crate) use ledger::Standing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -28,7 +28,7 @@ pub(super) fn routes(simulator: PaymentSimulator) -> Router {
         .route("/v1/refunds", post(refund))
         .route("/v1/operations/{key}", get(operation))
         .route("/ledger", get(ledger::read::<PaymentSimulator>))
-        .route("/control", post(ledger::control::<PaymentSimulator>))
+        .route("/control", get(ledger::state::<PaymentSimulator>).post(ledger::control::<PaymentSimulator>))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(simulator)
 }

@@ -28,7 +28,7 @@ pub(super) fn routes(simulator: ShippingSimulator) -> Router {
         .route("/v1/rates", get(rates))
         .route("/v1/operations/{key}", get(operation))
         .route("/ledger", get(ledger::read::<ShippingSimulator>))
-        .route("/control", post(ledger::control::<ShippingSimulator>))
+        .route("/control", get(ledger::state::<ShippingSimulator>).post(ledger::control::<ShippingSimulator>))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(simulator)
 }

@@ -202,7 +202,9 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
     match handled {
         Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, which, appended.last, true)?),
         Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, which, history.position, false)?),
-        Handled::Repeated(position, _) => Ok(replayed(answer(StatusCode::OK, &Body::of(&history, which, position, true)?)?)),
+        Handled::Repeated(position, _) => {
+            Ok(replayed(answer(StatusCode::OK, &Body::of(&history, which, position, true)?)?))
+        }
         Handled::Rejected(refused) => Err(refusal(&history, which, refused)),
     }
 }

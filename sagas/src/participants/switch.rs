@@ -1,6 +1,7 @@
 //! The switch on a simulated provider's side: how it behaves to every call from now on.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub enum Mode {
 pub(super) struct Switch {
     mode: RwLock<Mode>,
     calls: Semaphore,
+    /// All that ever asked, those that were turned away included.
+    asked: AtomicU64,
     stopped: CancellationToken,
 }
 
@@ -53,7 +56,12 @@ pub(super) struct Admitted<'a> {
 
 impl Switch {
     pub(super) fn new() -> Self {
-        Self { mode: RwLock::default(), calls: Semaphore::new(MAX_CALLS), stopped: CancellationToken::new() }
+        Self {
+            mode: RwLock::default(),
+            calls: Semaphore::new(MAX_CALLS),
+            asked: AtomicU64::new(0),
+            stopped: CancellationToken::new(),
+        }
     }
 
     pub(super) fn set(&self, mode: Mode) {
@@ -64,6 +72,11 @@ impl Switch {
         *self.mode.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many calls there were since the start, whatever became of them.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Ends whatever waits or hangs, with an answer of unknown outcome.
     pub(super) fn stop(&self) {
         self.stopped.cancel();
@@ -71,6 +84,7 @@ impl Switch {
 
     /// Lets a call in, or keeps it out, as the mode says.
     pub(super) async fn admit(&self) -> Result<Admitted<'_>, Fault> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         if self.stopped.is_cancelled() {
             return Err(Fault::unavailable("the provider is stopping"));
         }

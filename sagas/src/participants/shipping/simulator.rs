@@ -51,6 +51,16 @@ impl ShippingSimulator {
         self.switch.set(mode);
     }
 
+    /// How it behaves to calls now.
+    pub fn mode(&self) -> Mode {
+        self.switch.mode()
+    }
+
+    /// How many calls there were since it was opened, those that were turned away included.
+    pub fn asked(&self) -> u64 {
+        self.switch.asked()
+    }
+
     /// Ends whatever waits or hangs; later calls are turned away. The file is closed with the last clone.
     pub fn stop(&self) {
         self.switch.stop();
