@@ -37,7 +37,7 @@ async fn the_demo_plays_to_its_end_and_what_it_tells_is_so() {
         "a dry run answers: \"will complete the order\"",
         "The order is COMPLETED",
         "A parcel comes back",
-        "8.50 USD",
+        "16.50 USD",
         "orders placed 80",
         "completed 79",
         "cancelled 1",
@@ -59,7 +59,7 @@ async fn the_demo_plays_to_its_end_and_what_it_tells_is_so() {
     assert!(text(&output.stdout).contains("COMPLETED"), "{}{}", text(&output.stdout), text(&output.stderr));
 
     // Stopped in the midst of the outage.
-    let mut command = app.command(&["demo", "--orders", "400", "--seconds", "60"]);
+    let mut command = app.command(&["demo", "--orders", "200", "--seconds", "15"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let since = Instant::now();
     while mode(&app, "payment").await != "down" {

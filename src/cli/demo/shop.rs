@@ -23,6 +23,8 @@ pub(super) const MOST_PIECES: u32 = 3;
 const WATCHED: usize = 256;
 /// Longer than any order takes when all is well.
 const WAIT_SECONDS: u32 = 5;
+/// A request is sent again for half a minute.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Debug, Deserialize)]
@@ -73,15 +75,17 @@ impl Shop {
         Shop { client, run, state: Arc::new(state), followers: Mutex::default() }
     }
 
-    /// Places so many orders, one each `every`, and does not wait for any of them.
+    /// Places these orders, one each `every`; all of them are accepted then, and none waited for.
     pub(super) async fn trade(&self, numbers: std::ops::Range<usize>, every: Duration, tell: &Teller) -> Result<()> {
         let mut turns = interval(every);
-        for number in numbers {
+        for number in numbers.clone() {
             turns.tick().await;
             self.place(number, "tok_ok");
             self.check(tell)?;
         }
-        Ok(())
+        let is_placed = |shop: &Shop, number: usize| shop.order(&shop.reference(number)).is_some();
+        let all_placed = |shop: &Shop| numbers.clone().all(|number| is_placed(shop, number));
+        self.until("all are accepted", ACCEPTED_WITHIN, tell, all_placed).await
     }
 
     /// Places an order whose card behaves as the token says; what became of it stands in the books, under its reference.
@@ -119,7 +123,8 @@ impl Shop {
 
     /// Fails as soon as anything has.
     fn check(&self, tell: &Teller) -> Result<()> {
-        let (placed, under_way) = (lock(&self.state.orders).len(), self.under_way().len());
+        let placed = self.all().len();
+        let under_way = self.under_way().len();
         tell.counts(placed, placed - under_way);
         match lock(&self.state.failed).take() {
             Some(error) => Err(error),

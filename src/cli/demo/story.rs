@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// When all is well an order takes a fraction of it.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
 const BREAKER_WITHIN: Duration = Duration::from_secs(5);
-const READ_MODEL_WITHIN: Duration = Duration::from_secs(10);
+const READ_MODEL_WITHIN: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(50);
 /// Of all orders: in the quiet hour, and until the provider is mended; the rest comes after.
 const QUIET_PERCENT: usize = 40;
@@ -121,19 +121,19 @@ impl<'a> Story<'a> {
                 trading.await?;
             }
         }
-        let last = self.shop.reference(until - 1);
-        let cancelled = self.shop.until_placed(&last, WITHIN, tell).await?;
-        let path = format!("/v1/orders/{}/cancel", cancelled.told.order_id);
-        let now = Site::post(&self.site.shop, &path, &json!({"reason": "ordered by mistake"})).await?;
-        let waiting = self.shop.under_way();
+        let (waiting, lasted) = (self.shop.under_way(), began.elapsed());
         let shown = self.waiting_for_payment(waiting.len()).await?;
         tell.paragraph(&format!(
             "After {} of outage: {} accepted meanwhile, none refused. {shown} wait at authorize_payment, their goods reserved; nothing is \
              lost and nobody has to do anything. The provider was asked {} times in all, by its own count: no storm.",
-            took(began.elapsed()),
+            took(lasted),
             orders(until - from),
             payment.calls().await? - calls,
         ));
+        let last = self.shop.reference(until - 1);
+        let cancelled = self.shop.until_placed(&last, WITHIN, tell).await?;
+        let path = format!("/v1/orders/{}/cancel", cancelled.told.order_id);
+        let now = Site::post(&self.site.shop, &path, &json!({"reason": "ordered by mistake"})).await?;
         tell.paragraph(&format!(
             "A customer cancels one of them, {last}: it is {}. Whether its authorization was on the way nobody can know now, so nothing is \
              undone on a guess: it is blocked under its own key first, once the provider answers.",
@@ -306,10 +306,10 @@ impl<'a> Story<'a> {
         let (tell, site) = (self.tell, self.site);
         tell.heading("To look further");
         tell.verbatim(&format!(
-            "{:44} the incident's whole history, in plain words",
+            "{:44}  the incident's whole history, in plain words",
             site.command(&format!("trace {settled}"))
         ));
-        tell.verbatim(&format!("{:44} what is under way, and for whom it waits", site.command("sagas list")));
+        tell.verbatim(&format!("{:44}  what is under way, and for whom it waits", site.command("sagas list")));
         tell.verbatim(&format!(
             "{}/graphql   GraphiQL, with the key support of dev-keys.json; for example",
             site.shop.base()
