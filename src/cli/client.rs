@@ -29,6 +29,15 @@ pub struct DevKeys {
 
 pub const DEV_KEYS: &str = "dev-keys.json";
 
+impl DevKeys {
+    pub fn read(settings: &Settings) -> Result<DevKeys> {
+        let path = settings.data_dir.join(DEV_KEYS);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("there is no key: set WAYBILL_KEY, or start `waybill up` ({})", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -46,14 +55,13 @@ impl Client {
         };
         let key = match &settings.key {
             Some(key) => key.clone(),
-            None => {
-                let path = settings.data_dir.join(DEV_KEYS);
-                let text = std::fs::read_to_string(&path).with_context(|| {
-                    format!("there is no key: set WAYBILL_KEY, or start `waybill up` ({})", path.display())
-                })?;
-                pick(serde_json::from_str(&text).with_context(|| format!("{} can't be read", path.display()))?)
-            }
+            None => pick(DevKeys::read(settings)?),
         };
+        Client::new(base, key)
+    }
+
+    /// To the server at `base`, with this key.
+    pub fn new(base: String, key: String) -> Result<Client> {
         crate::tls::install_crypto_provider();
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -63,6 +71,11 @@ impl Client {
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Client { http, base, key })
+    }
+
+    /// The same server, with another key.
+    pub fn with_key(&self, key: String) -> Client {
+        Client { key, ..self.clone() }
     }
 
     pub fn base(&self) -> &str {
@@ -172,6 +185,10 @@ impl Answer {
         serde_json::from_slice(&self.body).with_context(|| format!("an answer {} that is not understood", self.status))
     }
 
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     /// What is wrong, as far as the answer says it.
     pub fn problem(&self) -> Problem {
         self.json().unwrap_or_default()
@@ -187,6 +204,8 @@ pub struct Problem {
     pub errors: Vec<Fault>,
     pub order_id: Option<String>,
     pub same_body: bool,
+    /// What a saga can be asked for now.
+    pub supported_actions: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]

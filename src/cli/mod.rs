@@ -10,6 +10,8 @@ macro_rules! say {
 pub mod backup;
 pub mod bench;
 pub mod client;
+mod confirm;
+pub mod demo;
 pub mod doctor;
 pub mod import;
 pub mod keys;
@@ -70,9 +72,10 @@ enum Command {
     Restore(restore::Restore),
     Recover(recover::Recover),
     Parked(parked::ParkedCommand),
-    /// The processes that carry orders out: which wait, for whom, and which need a person
+    /// The processes that carry orders out: which wait, for whom, which need a person; and what to do with them
     #[command(subcommand)]
     Sagas(sagas::Sagas),
+    Demo(demo::Demo),
     /// Measures, on this machine, what is claimed of Waybill
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -117,6 +120,7 @@ async fn run(settings: Settings, command: Command) -> ExitCode {
         Command::Restore(restore) => restore::run(&settings, &restore).await,
         Command::Parked(command) => parked::run(&settings, &command).await,
         Command::Sagas(command) => sagas::run(&settings, &command).await,
+        Command::Demo(demo) => demo::run(&settings, &demo).await,
         Command::Recover(recover) => recover::run(&settings, &recover).await,
         Command::Bench(bench) => bench::run(&settings, &bench).await,
     }

@@ -4,7 +4,7 @@
 //! on record; only then does the relay write behind it. Killed at any moment and run again, it comes to the same end.
 mod lost;
 
-use super::{CANNOT_RUN, FAULTS, fail};
+use super::{CANNOT_RUN, FAULTS, confirm, fail};
 use crate::{config::Settings, embedded::data_dir, wiring};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -18,12 +18,7 @@ use mirror::{
 };
 use queries::projections::{read_model_ahead, reset_read_model};
 use sqlx::postgres::PgConnectOptions;
-use std::{
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Settles a Kafka, a read model or a checkpoint that is ahead of a restored store, and says exactly what is lost
 #[derive(Args, Clone, Debug)]
@@ -200,13 +195,9 @@ fn confirmed(recover: &Recover, question: &str) -> Result<bool> {
     if recover.yes {
         return Ok(true);
     }
-    if !std::io::stdin().is_terminal() {
+    let answer = confirm::ask(question)?;
+    if answer.is_none() {
         say!("  nothing is done: it takes --yes to {}", question.trim_end_matches('?'));
-        return Ok(false);
     }
-    print!("  {question} [y/N] ");
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(answer.unwrap_or(false))
 }

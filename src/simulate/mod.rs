@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `GET /ledger?after=SEQ&limit=N` | every entry that acted, in order, as one JSON array; streamed |
 //! | `POST /control` `{"mode":"ok"}` | `ok`, `down` (503, nothing acts), `slow` (waits `ms` first), `hang` (never answers, nothing acts), `hang_after_acting` (acts, never answers a key's first call) |
-//! | `GET /control` | the mode, and how many requests of each kind came since its start: `{"mode":"ok","requests":{"authorize":2,…}}` |
+//! | `GET /control` | its mode, how many requests of each kind came since its start, those turned away included, and the ledger's last `seq`: `{"mode":"ok","requests":{"authorize":2,…},"last_seq":2}` |
 //! | `GET /healthz` | 200 while it runs |
 //! | `GET /v1/operations/{key}` | what became of a key; 404 `not_found` when nothing is known of it |
 //! | `GET /v1/authorizations?reference=…`, `GET /v1/labels?reference=…` | what is held under a reference, with the keys that are still known |
@@ -21,6 +21,8 @@ mod payment;
 mod problem;
 mod requests;
 mod shipping;
+
+pub(crate) use requests::Standing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -94,8 +96,8 @@ pub async fn serve(
                 let simulator = simulator.clone();
                 move || simulator.stop()
             };
-            let mode = simulator.clone();
-            let routes = counted(payment::routes(simulator), payment::NAMES, move || mode.mode());
+            let observed = simulator.clone();
+            let routes = counted(payment::routes(simulator), payment::NAMES, move || (observed.mode(), observed.last_seq()));
             until_stopped(listener, routes, stop, shutdown).await
         }
         Provider::Shipping => {
@@ -104,8 +106,8 @@ pub async fn serve(
                 let simulator = simulator.clone();
                 move || simulator.stop()
             };
-            let mode = simulator.clone();
-            let routes = counted(shipping::routes(simulator), shipping::NAMES, move || mode.mode());
+            let observed = simulator.clone();
+            let routes = counted(shipping::routes(simulator), shipping::NAMES, move || (observed.mode(), observed.last_seq()));
             until_stopped(listener, routes, stop, shutdown).await
         }
     }

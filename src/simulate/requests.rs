@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use sagas::participants::Mode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a request of this method to a path that begins so is called.
 pub(super) type Names = &'static [(&'static str, &'static str, &'static str)];
@@ -21,18 +21,37 @@ struct Requests {
     counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
-#[derive(Serialize)]
-struct Told {
+/// How a provider stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Standing {
     #[serde(flatten)]
-    mode: Mode,
-    requests: BTreeMap<&'static str, u64>,
+    pub(crate) mode: Mode,
+    /// Under `/v1`, by kind, since it was started.
+    pub(crate) requests: BTreeMap<String, u64>,
+    /// Of its ledger.
+    pub(crate) last_seq: u64,
 }
 
-/// These routes, counted; and the path that tells the counts beside the provider's mode.
-pub(super) fn counted(routes: Router, names: Names, mode: impl Fn() -> Mode + Clone + Send + Sync + 'static) -> Router {
+impl Standing {
+    /// All requests.
+    pub(crate) fn calls(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
+
+/// These routes, counted; and the path that tells the counts beside the provider's mode and its ledger's last entry.
+pub(super) fn counted(
+    routes: Router,
+    names: Names,
+    standing: impl Fn() -> (Mode, u64) + Clone + Send + Sync + 'static,
+) -> Router {
     let requests = Requests { names, counts: Arc::default() };
     let seen = requests.clone();
-    let tell = move || async move { Json(Told { mode: mode(), requests: seen.lock().clone() }) };
+    let tell = move || async move {
+        let (mode, last_seq) = standing();
+        let requests = seen.lock().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        Json(Standing { mode, requests, last_seq })
+    };
     routes.layer(from_fn_with_state(requests, count)).route("/control", get(tell))
 }
 

@@ -168,6 +168,29 @@ async fn a_long_ledger_is_read_whole_or_in_windows() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_says_how_it_behaves_and_counts_each_call_that_it_was_asked() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let harness = Payment::start(&folder.path().join("ledger.jsonl"), PATIENT).await?;
+    let told = async || anyhow::Ok(serde_json::from_str::<serde_json::Value>(&harness.0.get("/control").await?)?);
+    assert_eq!(told().await?, serde_json::json!({"mode": "ok", "requests": {}, "last_seq": 0}));
+    let request = AuthorizeRequest {
+        key: "k".to_owned(),
+        reference: "ord_1".to_owned(),
+        amount: Amount::new(100, 2, "USD"),
+        token: "tok_ok".to_owned(),
+    };
+    harness.port().authorize(&request).await?;
+    harness.control(Mode::Down).await?;
+    assert!(harness.port().authorize(&request).await.is_err());
+    assert_eq!(
+        told().await?,
+        serde_json::json!({"mode": "down", "requests": {"authorize": 2}, "last_seq": 1}),
+        "one was turned away"
+    );
+    harness.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_is_not_understood_is_no_refusal_and_does_not_act() -> Outcome {
     let folder = tempfile::tempdir()?;
     let harness = Payment::start(&folder.path().join("ledger.jsonl"), PATIENT).await?;

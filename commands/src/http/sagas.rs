@@ -50,10 +50,12 @@ struct Body {
     step: &'static str,
     supported_actions: Vec<&'static str>,
     position: String,
+    /// Something was written for this request, now or when it came first.
+    changed: bool,
 }
 
 impl Body {
-    fn of(history: &History, which: Which, position: Position) -> Result<Body, Problem> {
+    fn of(history: &History, which: Which, position: Position, changed: bool) -> Result<Body, Problem> {
         let saga = one(history, which)?;
         Ok(Body {
             saga_id: SagaRef { order: history.order, which }.to_string(),
@@ -62,6 +64,7 @@ impl Body {
             step: saga.at().0,
             supported_actions: names(&saga.supported()),
             position: position.to_string(),
+            changed,
         })
     }
 }
@@ -197,9 +200,11 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
         app.changed(history.order, appended.last);
     }
     match handled {
-        Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, which, appended.last)?),
-        Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, which, history.position)?),
-        Handled::Repeated(position, _) => Ok(replayed(answer(StatusCode::OK, &Body::of(&history, which, position)?)?)),
+        Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, which, appended.last, true)?),
+        Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, which, history.position, false)?),
+        Handled::Repeated(position, _) => {
+            Ok(replayed(answer(StatusCode::OK, &Body::of(&history, which, position, true)?)?))
+        }
         Handled::Rejected(refused) => Err(refusal(&history, which, refused)),
     }
 }
@@ -238,7 +243,7 @@ async fn dry_run(
     let events = one(history, which)?.operate(asked.command.clone(), Notes::default(), now);
     let events = events.map_err(|refused| refusal(history, which, refused))?;
     let forecast = forecast(app, history, which, &events, now).await?;
-    answer(StatusCode::OK, &DryRun::new(Body::of(history, which, history.position)?, &forecast))
+    answer(StatusCode::OK, &DryRun::new(Body::of(history, which, history.position, false)?, &forecast))
 }
 
 /// What comes of these events, should they be written now.

@@ -9,6 +9,7 @@ use super::{
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
+use domain::saga::operator::Verb;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -60,7 +61,20 @@ fn told(groups: &[Group], shop: Option<&str>, now: DateTime<Utc>) -> Vec<String>
     let count = groups.iter().map(|group| group.count).sum();
     lines.push(format!("\n{} in {}. Which they are:", plural(count, "saga"), plural(groups.len(), "group")));
     lines.extend(groups.iter().map(|group| format!("  waybill sagas list {}", arguments(group, shop))));
+    lines.push(
+        "\nOnce the cause is mended (docs/runbook.md), what would come of it; without --dry-run it is done:".to_owned(),
+    );
+    lines.extend(
+        groups
+            .iter()
+            .map(|group| format!("  waybill sagas {} {} --reason TEXT --dry-run", verb(group), arguments(group, shop))),
+    );
     lines
+}
+
+/// What most often settles it. A retry of what a restore has lost would stop at the same place.
+fn verb(group: &Group) -> Verb {
+    if group.cause == "undone_before_restore" { Verb::Compensate } else { Verb::Retry }
 }
 
 /// The filter that finds exactly the group.
@@ -97,8 +111,12 @@ mod tests {
                 "\n13 sagas in 2 groups. Which they are:",
                 "  waybill sagas list --state paused --step authorize_payment --direction forward --cause retries_exhausted --shop dev",
                 "  waybill sagas list --state paused --step ship --direction compensate --cause 'label is used' --shop dev",
+                "\nOnce the cause is mended (docs/runbook.md), what would come of it; without --dry-run it is done:",
+                "  waybill sagas retry --state paused --step authorize_payment --direction forward --cause retries_exhausted --shop dev --reason TEXT --dry-run",
+                "  waybill sagas retry --state paused --step ship --direction compensate --cause 'label is used' --shop dev --reason TEXT --dry-run",
             ]
         );
+        assert_eq!(verb(&group("undone_before_restore", "capture_payment", "FORWARD", 1)), Verb::Compensate);
         assert_eq!(told(&[], None, Utc::now()), ["no saga needs a person"]);
     }
 }

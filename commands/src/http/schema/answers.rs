@@ -51,7 +51,7 @@ described! {
     }
 
     #[schema(example = json!({"saga_id": "sag_019a3f0e6d1c7b50a2b1c3d4e5f60718", "order_id": "ord_019a3f0e6d1c7b50a2b1c3d4e5f60718",
-        "state": "RUNNING", "step": "capture_payment", "supported_actions": ["pause"], "position": "126"}))]
+        "state": "RUNNING", "step": "capture_payment", "supported_actions": ["pause"], "position": "126", "changed": true}))]
     ToSchema Saga {
         saga_id: String,
         order_id: String,
@@ -60,6 +60,8 @@ described! {
         /// What it can be asked for now.
         supported_actions: Vec<String>,
         position: Position,
+        /// `false` when it was so already, so that nothing was written; a repeat says what the first said.
+        changed: bool,
         /// `true` when it was only asked what would be done.
         dry_run: Option<bool>,
         /// Of a dry run, for people: `will void the authorization of 49.00 USD, release 2 SKUs and cancel the order`.

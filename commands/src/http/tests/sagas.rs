@@ -142,7 +142,9 @@ async fn what_has_left_is_not_undone_and_the_answer_says_what_can_be_asked_for()
 #[tokio::test]
 async fn goods_of_a_paused_order_stay_until_it_is_resumed() {
     let work = Work::released().await;
-    assert_eq!(work.ask("pause", &json!({ "reason": "fraud?" })).await.body["state"], "PAUSED");
+    let paused = work.ask("pause", &json!({ "reason": "fraud?" })).await.body;
+    assert_eq!((&paused["state"], &paused["changed"]), (&json!("PAUSED"), &json!(true)));
+    assert_eq!(work.ask("pause", &json!({ "reason": "again" })).await.body["changed"], false, "it was so already");
     let path = format!("/v1/fulfillments/{}/ship", work.order.fulfillment());
     let refused = work.app.post(&work.app.warehouse, &path, &json!({})).await;
     assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "not_allowed"));
