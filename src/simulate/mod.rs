@@ -97,7 +97,8 @@ pub async fn serve(
                 move || simulator.stop()
             };
             let observed = simulator.clone();
-            let routes = counted(payment::routes(simulator), payment::NAMES, move || (observed.mode(), observed.last_seq()));
+            let routes =
+                counted(payment::routes(simulator), payment::NAMES, move || (observed.mode(), observed.last_seq()));
             until_stopped(listener, routes, stop, shutdown).await
         }
         Provider::Shipping => {
@@ -107,7 +108,8 @@ pub async fn serve(
                 move || simulator.stop()
             };
             let observed = simulator.clone();
-            let routes = counted(shipping::routes(simulator), shipping::NAMES, move || (observed.mode(), observed.last_seq()));
+            let routes =
+                counted(shipping::routes(simulator), shipping::NAMES, move || (observed.mode(), observed.last_seq()));
             until_stopped(listener, routes, stop, shutdown).await
         }
     }

@@ -13,10 +13,13 @@ pub(super) struct Filter {
     /// Only what is being done (forward), or undone (compensate)
     #[arg(long, ignore_case = true)]
     pub(super) direction: Option<Direction>,
+    /// Only fulfillments, or only returns
+    #[arg(long, value_name = "SAGA", value_parser = ["fulfillment", "return"])]
+    pub(super) saga: Option<String>,
     /// Only for this cause, for example retries_exhausted
     #[arg(long)]
     pub(super) cause: Option<String>,
-    /// Only what waits for inventory, payment, shipping, warehouse, operator or definition
+    /// Only what waits for inventory, payment, shipping, warehouse, support, operator or definition
     #[arg(long, value_name = "WHOM")]
     pub(super) waiting_on: Option<String>,
     /// Only what waits longer than expected
@@ -55,6 +58,7 @@ impl Filter {
             "step": self.step,
             "direction": self.direction.map(name),
             "cause": self.cause,
+            "saga": self.saga,
             "waitingOn": self.waiting_on,
             "overdue": self.overdue.then_some(true),
             "shop": self.shop,
