@@ -19,5 +19,6 @@ mod restore;
 mod sagas;
 mod side_by_side;
 mod start;
+mod storm;
 mod support;
 mod warehouse;
