@@ -79,7 +79,7 @@ async fn storm(name: &str, plan: Plan) {
     let accounts = judge::read_ledgers(&[fleet.provider("payment"), fleet.provider("shipping")]).await;
     let (faults, sums) = town.books(|books| judge::judge(books, accounts));
     faults.into_iter().for_each(|fault| town.found(fault));
-    println!("\n{}", town.books(|books| report::table(books, &sums, &memory, length, settling)));
+    println!("\n{}", town.books(|books| report::table(books, &sums, &memory, length, (cleared, settling))));
     match fleet.verify(&members[0].app).await {
         Ok(said) => println!("{said}"),
         Err(said) => town.found(format!("verify: {said}")),
@@ -97,7 +97,7 @@ async fn whatever_befalls_providers_and_processes_every_order_ends_and_the_ledge
     let plan = Plan {
         length: Duration::from_secs(60),
         orders_a_second: 10,
-        climate: Climate { between: (500, 2_500), lasting: (1_500, 8_000) },
+        climate: Climate { between: (1_000, 4_000), lasting: (1_000, 6_000) },
         settles_within: Duration::from_secs(180),
         tell_every: Duration::from_secs(15),
     };
@@ -118,7 +118,7 @@ async fn slow_a_soak_of_faults_and_crashes_ends_with_every_order_complete_or_cle
     let plan = Plan {
         length: Duration::from_secs(setting("WAYBILL_STORM_SECONDS", 300)),
         orders_a_second: u32::try_from(setting("WAYBILL_STORM_RATE", 20)).unwrap().max(1),
-        climate: Climate { between: (5_000, 20_000), lasting: (2_000, 20_000) },
+        climate: Climate { between: (10_000, 30_000), lasting: (2_000, 15_000) },
         settles_within: Duration::from_secs(600),
         tell_every: Duration::from_secs(60),
     };

@@ -2,7 +2,7 @@
 use super::{
     judge::Sums,
     shop::dollars,
-    town::{Books, End, Town},
+    town::{Books, End, Order, Town},
 };
 use serde_json::Value;
 use std::{
@@ -13,7 +13,9 @@ use std::{
 };
 
 /// After a fault, until orders go their usual way again: breakers, leases and what has piled up.
-const AFTERMATH: Duration = Duration::from_secs(15);
+const AFTERMATH: Duration = Duration::from_secs(10);
+
+const STRAGGLERS: usize = 5;
 
 /// Of every process the first, the last and the largest, in MiB.
 pub(super) type Memory = BTreeMap<String, (u64, u64, u64)>;
@@ -80,6 +82,15 @@ fn calm_times(books: &Books) -> Vec<u128> {
     times
 }
 
+/// Which orders were the last to end, and how long after it had cleared up.
+fn stragglers(books: &Books, cleared: Instant) -> String {
+    let ended = |order: &Order| order.end.map(|(_, at)| at.saturating_duration_since(cleared).as_secs());
+    let mut late: Vec<_> = books.orders.values().filter_map(|order| Some((ended(order)?, order.token))).collect();
+    late.sort_unstable_by(|one, other| other.cmp(one));
+    let late = late.iter().take(STRAGGLERS).map(|(seconds, token)| format!("{token} {seconds} s"));
+    late.collect::<Vec<_>>().join(", ")
+}
+
 fn at_part(times: &[u128], hundredths: usize) -> String {
     match times.get((times.len() * hundredths / 100).min(times.len().saturating_sub(1))) {
         Some(time) => format!("{time} ms"),
@@ -88,7 +99,13 @@ fn at_part(times: &[u128], hundredths: usize) -> String {
 }
 
 /// For `docs/benchmarks.md`.
-pub(super) fn table(books: &Books, sums: &Sums, memory: &Memory, length: Duration, settled: Duration) -> String {
+pub(super) fn table(
+    books: &Books,
+    sums: &Sums,
+    memory: &Memory,
+    length: Duration,
+    cleared: (Instant, Duration),
+) -> String {
     let listed = |counts: &BTreeMap<&'static str, usize>| {
         counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
@@ -103,7 +120,8 @@ pub(super) fn table(books: &Books, sums: &Sums, memory: &Memory, length: Duratio
         ("by kind", listed(&books.faults)),
         ("operators' verbs granted", listed(&books.verbs)),
         ("longest time in which no order ended", format!("{:.1} s", books.longest_without_end.as_secs_f64())),
-        ("from the last fault until all had ended", format!("{:.1} s", settled.as_secs_f64())),
+        ("from the last fault until all had ended", format!("{:.1} s", cleared.1.as_secs_f64())),
+        ("the last of them", stragglers(books, cleared.0)),
         (
             "placed to ended, away from faults",
             format!("p50 {}, p99 {}, of {}", at_part(&times, 50), at_part(&times, 99), times.len()),

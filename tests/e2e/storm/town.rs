@@ -59,7 +59,9 @@ pub(super) struct Books {
     pub(super) rough: Vec<(Instant, Instant)>,
     pub(super) pids: Vec<(String, u32)>,
     pub(super) last_end: Option<Instant>,
+    /// While it stormed.
     pub(super) longest_without_end: Duration,
+    is_clear: bool,
     findings: Vec<String>,
     found: usize,
 }
@@ -88,6 +90,7 @@ impl Town {
     }
 
     pub(super) fn clear_up(&self) {
+        self.books(|books| books.is_clear = true);
         self.is_clear.store(true, Ordering::Relaxed);
     }
 
@@ -139,8 +142,10 @@ impl Books {
         if let Some(order) = self.orders.get_mut(id) {
             order.end = Some((end, now));
         }
-        let gap = self.last_end.map_or(Duration::ZERO, |last| now - last);
-        self.longest_without_end = self.longest_without_end.max(gap);
+        if !self.is_clear {
+            let gap = self.last_end.map_or(Duration::ZERO, |last| now - last);
+            self.longest_without_end = self.longest_without_end.max(gap);
+        }
         self.last_end = Some(now);
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Climate {
 }
 
 /// What befalls those whom Waybill relies on: who, what, and the name it is counted under.
-const OUTSIDE: [(&str, &str, &str); 11] = [
+const OUTSIDE: [(&str, &str, &str); 12] = [
     ("payment", "down", "payment down"),
     ("payment", "slow", "payment slow"),
     ("payment", "hang", "payment hangs"),
@@ -28,6 +28,7 @@ const OUTSIDE: [(&str, &str, &str); 11] = [
     ("shipping", "hang_after_acting", "shipping hangs after acting"),
     ("shipping", "kill -9", "shipping killed"),
     ("postgres", "kill -9", "PostgreSQL killed"),
+    ("kafka", "kill -9", "Kafka killed"),
 ];
 
 /// What befalls Waybill's own processes: sagas most of all.
@@ -112,7 +113,7 @@ fn begins(town: &Town, began: Instant, (_, _, name): Card, lasting: Duration) {
 async fn befall(fleet: &Fleet, town: &Town, (who, what, _): Card, lasting: Duration) {
     if what == "kill -9" {
         fleet.kill_9(who).await;
-        if who != "postgres" {
+        if matches!(who, "payment" | "shipping") {
             until_serves(fleet, who).await;
         }
         return;
