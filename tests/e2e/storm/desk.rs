@@ -70,18 +70,28 @@ async fn operate(town: &Town, saga: &str, verb: &'static str) -> bool {
     told.is_done()
 }
 
-/// At random, at what has just begun.
+/// At random, at what has just begun or waits for someone.
 pub(super) async fn meddle(town: Town, every: Duration) {
     let mut random = Random::new(town.seed ^ 0x0de5);
+    let query = "{ sagas(where: {state: WAITING}, first: 20) { nodes { id } } }";
     while !town.is_clear() {
         tokio::time::sleep(every).await;
-        let recent: Vec<_> = town.books(|books| books.recent.iter().cloned().collect());
-        if recent.is_empty() {
-            continue;
+        let mut found: Vec<_> = town.books(|books| books.recent.iter().cloned().collect());
+        if random.one_in(2)
+            && let Some(waiting) = town.line.read(query).await.map(|read| ids(&read)).filter(|ids| !ids.is_empty())
+        {
+            found = waiting;
         }
-        let saga = &recent[random.below(recent.len())];
-        operate(&town, saga, VERBS[random.below(VERBS.len())]).await;
+        if !found.is_empty() {
+            let saga = &found[random.below(found.len())];
+            operate(&town, saga, VERBS[random.below(VERBS.len())]).await;
+        }
     }
+}
+
+fn ids(read: &Value) -> Vec<String> {
+    let nodes = read["sagas"]["nodes"].as_array().into_iter().flatten();
+    nodes.filter_map(|saga| saga["id"].as_str()).map(str::to_owned).collect()
 }
 
 /// Goes through what is paused, until nobody waits any more: half of it while it storms, all of it once it has cleared up.
@@ -91,19 +101,19 @@ pub(super) async fn settle_incidents(town: Town) {
     while !town.is_over() {
         tokio::time::sleep(if town.is_clear() { ROUND / 5 } else { ROUND }).await;
         let Some(found) = town.line.read(query).await else { continue };
-        for saga in found["sagas"]["nodes"].as_array().into_iter().flatten().filter_map(|saga| saga["id"].as_str()) {
+        for saga in ids(&found) {
             if (town.is_clear() || random.one_in(2))
-                && let Some(standing) = standing(&town, saga).await
+                && let Some(standing) = standing(&town, &saga).await
             {
-                settle(&town, saga, &standing).await;
+                settle(&town, &saga, &standing, !town.is_clear() && random.one_in(3)).await;
             }
         }
     }
 }
 
 /// Sets a saga going again that stands still: whom an operator paused is resumed; money that is not to be had is given up. Nothing else may
-/// have stopped: no provider has said no to anything but a capture.
-pub(super) async fn settle(town: &Town, saga: &str, standing: &Standing) {
+/// have stopped: no provider has said no to anything but a capture. `in_vain`: that capture is tried again all the same.
+pub(super) async fn settle(town: &Town, saga: &str, standing: &Standing, in_vain: bool) {
     if standing.state != "PAUSED" {
         return;
     }
@@ -116,7 +126,7 @@ pub(super) async fn settle(town: &Town, saga: &str, standing: &Standing) {
     let is_declined = town
         .books(|books| books.orders.get(&order_of(saga)).is_some_and(|order| order.token == "tok_decline_on_capture"));
     if is_declined && standing.step == "capture_payment" {
-        operate(town, saga, "skip").await;
+        operate(town, saga, if in_vain { "retry" } else { "skip" }).await;
         return;
     }
     town.found(format!("{saga} has stopped, and nobody said no to it: {standing:?}"));

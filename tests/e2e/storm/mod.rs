@@ -49,7 +49,7 @@ async fn storm(name: &str, plan: Plan) {
     weather::introduce(&fleet, &members, &town);
 
     let trade = tokio::spawn(shop::trade(town.clone(), plan.orders_a_second));
-    let meddling = Duration::from_millis(20_000 / u64::from(plan.orders_a_second));
+    let meddling = Duration::from_millis(5_000 / u64::from(plan.orders_a_second));
     let people = [
         tokio::spawn(desk::meddle(town.clone(), meddling)),
         tokio::spawn(desk::settle_incidents(town.clone())),

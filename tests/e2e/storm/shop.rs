@@ -198,7 +198,7 @@ async fn has_ended(town: &Town, id: &str) -> bool {
     match desk::standing(town, id).await {
         Some(standing) => {
             if town.is_clear() {
-                desk::settle(town, id, &standing).await;
+                desk::settle(town, id, &standing, false).await;
             }
             false
         }

@@ -82,21 +82,22 @@ pub(super) async fn storm(fleet: &Fleet, members: &mut [Member], town: &Town, le
         tokio::time::sleep(random.millis(climate.between.0, climate.between.1)).await;
         // A third of the time only one of the two.
         let which = random.below(6);
-        let (one, other) = (outside.draw(&mut random), inside.draw(&mut random));
+        let one = (which != 0).then(|| outside.draw(&mut random));
+        let other = (which != 1).then(|| inside.draw(&mut random));
         let mut lasting = || random.millis(climate.lasting.0, climate.lasting.1);
         let (for_one, for_other) = (lasting(), lasting());
         let at = random.below(members.len());
         let since = Instant::now();
         let befall = async {
-            if which != 0 {
-                begins(town, began, one, for_one);
-                befall(fleet, town, one, for_one).await;
+            if let Some(card) = one {
+                begins(town, began, card, for_one);
+                befall(fleet, town, card, for_one).await;
             }
         };
         let strike = async {
-            if which != 1 {
-                begins(town, began, other, for_other);
-                strike(fleet, members, at, other, for_other, town).await;
+            if let Some(card) = other {
+                begins(town, began, card, for_other);
+                strike(fleet, members, at, card, for_other, town).await;
             }
         };
         tokio::join!(befall, strike);
@@ -105,8 +106,9 @@ pub(super) async fn storm(fleet: &Fleet, members: &mut [Member], town: &Town, le
     }
 }
 
-fn begins(town: &Town, began: Instant, (_, _, name): Card, lasting: Duration) {
-    println!("{:6.1} s: {name}, {:.1} s", began.elapsed().as_secs_f64(), lasting.as_secs_f64());
+fn begins(town: &Town, began: Instant, (_, what, name): Card, lasting: Duration) {
+    let lasting = if what == "kill -9" { String::new() } else { format!(", {:.1} s", lasting.as_secs_f64()) };
+    println!("{:6.1} s: {name}{lasting}", began.elapsed().as_secs_f64());
     town.books(|books| *books.faults.entry(name).or_default() += 1);
 }
 
