@@ -41,8 +41,7 @@ pub(super) async fn standing(town: &Town, saga: &str) -> Option<Standing> {
     }
 }
 
-/// Whether it was granted.
-async fn operate(town: &Town, saga: &str, verb: &'static str) -> bool {
+async fn operate(town: &Town, saga: &str, verb: &'static str) {
     let mut body = json!({"reason": "chance"});
     if verb == "skip" {
         body["evidence"] = json!("seen in the console");
@@ -64,10 +63,9 @@ async fn operate(town: &Town, saga: &str, verb: &'static str) -> bool {
                 _ => {}
             }
         }),
-        (409, Some("not_allowed" | "already_shipped")) => return false,
+        (409, Some("not_allowed" | "already_shipped")) => {}
         _ => town.odd(&format!("{verb} of {saga}"), &told),
     }
-    told.is_done()
 }
 
 /// At random, at what has just begun or waits for someone.

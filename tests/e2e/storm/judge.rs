@@ -1,6 +1,8 @@
 //! What the providers' ledgers say, against what people were told: each thing done once, money conserved, nothing left of what was cancelled.
-use super::town::{Books, End, Order};
-use crate::storm::shop::cents;
+use super::{
+    shop::cents,
+    town::{Books, End, Order},
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@ mod town;
 mod weather;
 
 use crate::support::{client::unique, fleet::Fleet, random::seed, trade::until_dealt};
+use judge::Sums;
 use line::Line;
 use std::time::{Duration, Instant};
 use town::Town;
@@ -37,18 +38,8 @@ struct Plan {
 async fn storm(name: &str, plan: Plan) {
     let seed = seed();
     let Some(fleet) = Fleet::start(name).await else { return };
-    let mut members = Vec::new();
-    for role in ROLES {
-        members.push(Member { role, app: fleet.join(role).await });
-    }
-    until_dealt(&members[0].app, &fleet, 2, DEALT_WITHIN).await;
-    let (sku, scarce) = (unique("sku"), unique("scarce"));
-    members[0].app.client.receive(&sku, PLENTY).await;
-    members[0].app.client.receive(&scarce, FEW).await;
-    let town = Town::new(Line::new(), seed, sku, scarce);
-    weather::introduce(&fleet, &members, &town);
-
-    let trade = tokio::spawn(shop::trade(town.clone(), plan.orders_a_second));
+    let (mut members, town) = open_shop(&fleet, seed).await;
+    let mut trade = tokio::spawn(shop::trade(town.clone(), plan.orders_a_second));
     let meddling = Duration::from_millis(5_000 / u64::from(plan.orders_a_second));
     let people = [
         tokio::spawn(desk::meddle(town.clone(), meddling)),
@@ -57,18 +48,21 @@ async fn storm(name: &str, plan: Plan) {
     ];
     let told = tokio::spawn(report::tell(town.clone(), plan.tell_every));
     let began = Instant::now();
-    weather::storm(&fleet, &mut members, &town, plan.length, plan.climate).await;
+    tokio::select! {
+        () = weather::storm(&fleet, &mut members, &town, plan.length, plan.climate) => {}
+        ended = &mut trade => panic!("nobody places orders any more: {ended:?}"),
+    }
     let length = began.elapsed();
 
     town.clear_up();
     let cleared = Instant::now();
     println!("{:6.1} s: it clears up", length.as_secs_f64());
-    let mut trade = trade;
     let settled = tokio::time::timeout(plan.settles_within, &mut trade).await;
     let settling = cleared.elapsed();
     town.call_off();
     match settled {
         Ok(done) => done.unwrap(),
+        // What has not ended is found by the judge.
         Err(_) => trade.await.unwrap(),
     }
     for one in people {
@@ -76,20 +70,48 @@ async fn storm(name: &str, plan: Plan) {
     }
     let memory = told.await.unwrap();
 
-    let accounts = judge::read_ledgers(&[fleet.provider("payment"), fleet.provider("shipping")]).await;
-    let (faults, sums) = town.books(|books| judge::judge(books, accounts));
-    faults.into_iter().for_each(|fault| town.found(fault));
+    let sums = pass_judgement(&fleet, &members, &town).await;
     println!("\n{}", town.books(|books| report::table(books, &sums, &memory, length, (cleared, settling))));
-    match fleet.verify(&members[0].app).await {
-        Ok(said) => println!("{said}"),
-        Err(said) => town.found(format!("verify: {said}")),
-    }
     let (count, findings) = town.findings();
     assert!(count == 0, "seed {seed}: {count} wrong:\n{}", findings.join("\n"));
     for member in &mut members {
         member.app.stop().await;
     }
     fleet.stop().await;
+}
+
+/// All processes run, and there are goods.
+async fn open_shop(fleet: &Fleet, seed: u64) -> (Vec<Member>, Town) {
+    let mut members = Vec::new();
+    for role in ROLES {
+        members.push(Member { role, app: fleet.join(role).await });
+    }
+    let api = &members[0].app;
+    until_dealt(api, fleet, 2, DEALT_WITHIN).await;
+    let (sku, scarce) = (unique("sku"), unique("scarce"));
+    api.client.receive(&sku, PLENTY).await;
+    api.client.receive(&scarce, FEW).await;
+    let town = Town::new(Line::new(), seed, sku, scarce);
+    weather::introduce(fleet, &members, &town);
+    (members, town)
+}
+
+/// By the ledgers, by `waybill verify`, and by the processes' own logs.
+async fn pass_judgement(fleet: &Fleet, members: &[Member], town: &Town) -> Sums {
+    // Each still runs.
+    weather::introduce(fleet, members, town);
+    for Member { role, app } in members {
+        let log = std::fs::read_to_string(app.log()).unwrap_or_default();
+        log.lines().filter(|line| line.contains("panicked")).for_each(|line| town.found(format!("{role}: {line}")));
+    }
+    let accounts = judge::read_ledgers(&[fleet.provider("payment"), fleet.provider("shipping")]).await;
+    let (faults, sums) = town.books(|books| judge::judge(books, accounts));
+    faults.into_iter().for_each(|fault| town.found(fault));
+    match fleet.verify(&members[0].app).await {
+        Ok(said) => println!("{said}"),
+        Err(said) => town.found(format!("verify: {said}")),
+    }
+    sums
 }
 
 #[tokio::test(flavor = "multi_thread")]
