@@ -1,12 +1,15 @@
 //! Operators, who ask for this and that at random, and settle incidents; staff of the warehouse, when it works by hand.
 use super::town::{Town, order_of};
 use crate::support::random::Random;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Incidents are gone through so often.
 const ROUND: Duration = Duration::from_secs(5);
 const STAFF_ROUND: Duration = Duration::from_millis(700);
+/// Of the warehouse.
+const HANDS: usize = 16;
 const VERBS: [&str; 8] =
     ["pause", "pause", "resume", "retry", "skip", "compensate", "pause?dry_run=true", "compensate?dry_run=true"];
 
@@ -131,11 +134,10 @@ pub(super) async fn settle(town: &Town, saga: &str, standing: &Standing, in_vain
     operate(town, saga, "retry").await;
 }
 
-/// The warehouse works by hand for a while, and by itself for longer; what waits for staff is shipped, some of it piece by piece.
-pub(super) async fn staff(town: Town) {
-    let mut random = Random::new(town.seed ^ 0x57af);
+/// The warehouse works by hand for a while, and by itself for longer.
+pub(super) async fn by_hand_or_not(town: Town) {
+    let mut random = Random::new(town.seed ^ 0x10ca);
     let mut is_manual = false;
-    let query = "{ sagas(where: {waitingOn: \"warehouse\"}, first: 200) { nodes { order { id } } } }";
     while !town.is_over() {
         tokio::time::sleep(STAFF_ROUND).await;
         let wanted = !town.is_clear() && if is_manual { !random.one_in(3) } else { random.one_in(8) };
@@ -146,22 +148,32 @@ pub(super) async fn staff(town: Town) {
             }
             is_manual = wanted;
         }
+    }
+}
+
+/// What waits for staff is shipped, some of it step by step.
+pub(super) async fn staff(town: Town) {
+    let query = "{ sagas(where: {waitingOn: \"warehouse\"}, first: 200) { nodes { id } } }";
+    while !town.is_over() {
+        tokio::time::sleep(STAFF_ROUND).await;
         let Some(found) = town.line.read(query).await else { continue };
-        for node in found["sagas"]["nodes"].as_array().into_iter().flatten() {
-            let Some(order) = node["order"]["id"].as_str() else { continue };
-            let fulfillment = order.replacen("ord_", "ful_", 1);
-            let reports: &[&str] = if random.one_in(3) { &["pick", "pack", "ship"] } else { &["ship"] };
-            for what in reports {
-                let path = format!("/v1/fulfillments/{fulfillment}/{what}");
-                let told = town.line.ask("warehouse", &path, &json!({})).await;
-                match (told.status, told.body["code"].as_str()) {
-                    (200, _) if *what == "ship" => {
-                        town.books(|books| books.shipped_by_staff.insert(order.to_owned()));
-                    }
-                    (200, _) | (409, Some("not_allowed")) => {}
-                    _ => town.odd(&path, &told),
-                }
+        let found = ids(&found).into_iter().enumerate();
+        stream::iter(found).for_each_concurrent(HANDS, |(n, saga)| ship(&town, saga, n % 3 == 0)).await;
+    }
+}
+
+async fn ship(town: &Town, saga: String, by_steps: bool) {
+    let fulfillment = saga.replacen("sag_", "ful_", 1);
+    let reports: &[&str] = if by_steps { &["pick", "pack", "ship"] } else { &["ship"] };
+    for what in reports {
+        let path = format!("/v1/fulfillments/{fulfillment}/{what}");
+        let told = town.line.ask("warehouse", &path, &json!({})).await;
+        match (told.status, told.body["code"].as_str()) {
+            (200, _) if *what == "ship" => {
+                town.books(|books| books.shipped_by_staff.insert(order_of(&saga)));
             }
+            (200, _) | (409, Some("not_allowed")) => {}
+            _ => town.odd(&path, &told),
         }
     }
 }

@@ -45,6 +45,7 @@ async fn storm(name: &str, plan: Plan) {
         tokio::spawn(desk::meddle(town.clone(), meddling)),
         tokio::spawn(desk::settle_incidents(town.clone())),
         tokio::spawn(desk::staff(town.clone())),
+        tokio::spawn(desk::by_hand_or_not(town.clone())),
     ];
     let told = tokio::spawn(report::tell(town.clone(), plan.tell_every));
     let began = Instant::now();
