@@ -14,8 +14,11 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
-        // Near seeds are spread, and none is zero.
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        // Splitmix: near seeds have nothing in common. None is zero.
+        let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Random(state ^ (state >> 31) | 1)
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
@@ -38,5 +41,18 @@ impl Random {
         for at in (1..cards.len()).rev() {
             cards.swap(at, self.below(at + 1));
         }
+    }
+}
+
+#[test]
+fn what_near_seeds_choose_first_is_as_likely_as_told() {
+    for first in [0, 101, 945_015_681_141_908_963_u64] {
+        let chosen = |n: u64| {
+            let mut random = Random::new(first ^ (n << 20));
+            (random.below(100) < 8, random.one_in(40), random.below(3), random.below(20_000), random.one_in(10))
+        };
+        let chosen: Vec<_> = (0..10_000).map(chosen).collect();
+        let (eight_in_100, one_in_10) = (chosen.iter().filter(|c| c.0).count(), chosen.iter().filter(|c| c.4).count());
+        assert!((700..900).contains(&eight_in_100) && (880..1_120).contains(&one_in_10), "{eight_in_100} {one_in_10}");
     }
 }
