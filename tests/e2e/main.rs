@@ -22,5 +22,6 @@ mod sagas;
 mod sagas_asked;
 mod side_by_side;
 mod start;
+mod storm;
 mod support;
 mod warehouse;

@@ -3,34 +3,17 @@ use crate::support::{
     app::{EXE, TestApp, text},
     client::{order, unique},
     fleet::Fleet,
+    random::{Random, seed},
     trade::{Trade, slots, until_dealt, until_ended},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-fn seed() -> u64 {
-    let seed: u64 =
-        std::env::var("WAYBILL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
-    println!("seed {seed}: repeat with WAYBILL_TEST_SEED={seed}");
-    seed | 1
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
-
 /// A random fault at a random process, again and again, while orders are placed.
 async fn chaos(name: &str, faults: usize) {
     let Some(fleet) = Fleet::start(name).await else { return };
-    let mut random = Random(seed());
+    let mut random = Random::new(seed());
     // The first brings the schema and the shop.
     let first = fleet.join("api").await;
     let mut apis = vec![first, fleet.join("api").await];

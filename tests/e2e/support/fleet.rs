@@ -6,11 +6,17 @@ use super::{
     site::write_master_key,
 };
 use sqlx::Connection;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 use waybill::{
     embedded::{Launcher, data_dir::DataDir, kafka::Kafka, postgres::Postgres, simulators::Simulator},
     simulate::Provider,
 };
+
+/// A supervisor waits longer each time a server dies young.
+const AGAIN_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Fleet {
     folder: PathBuf,
@@ -87,12 +93,46 @@ impl Fleet {
         &self.env.iter().find(|(known, _)| known == name).expect("set").1
     }
 
-    /// `waybill verify` on all of it must find all well.
-    pub(crate) async fn assert_verified(&self, any: &TestApp) {
+    /// Where `payment` or `shipping` listens, killed and started again or not.
+    pub(crate) fn provider(&self, name: &str) -> &str {
+        self.env(if name == "payment" { "WAYBILL_PAYMENT_URL" } else { "WAYBILL_SHIPPING_URL" })
+    }
+
+    /// What `waybill verify` says of all of it: an error when it doesn't find all well.
+    pub(crate) async fn verify(&self, any: &TestApp) -> Result<String, String> {
         let mut command = any.command(&["verify"]);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let output = command.output().await.expect("waybill runs");
-        assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+        let said = text(&output.stdout);
+        if output.status.success() { Ok(said) } else { Err(format!("{said}\n{}", text(&output.stderr))) }
+    }
+
+    /// `waybill verify` on all of it must find all well.
+    pub(crate) async fn assert_verified(&self, any: &TestApp) {
+        self.verify(any).await.unwrap_or_else(|said| panic!("{said}"));
+    }
+
+    /// Kills a server that all share, without goodbye: `payment`, `shipping` or `postgres`. Its supervisor starts it again, on the same files.
+    /// Answers once another runs in its place.
+    pub(crate) async fn kill_9(&self, name: &str) {
+        let before = self.pid(name).unwrap_or_else(|| panic!("{name} does not run"));
+        let killed = std::process::Command::new("kill").args(["-9", &before.to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        let since = Instant::now();
+        while self.pid(name).is_none_or(|pid| pid == before) {
+            assert!(since.elapsed() < AGAIN_WITHIN, "{name} is not started again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Of a server that all share.
+    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
+        let file = match name {
+            "payment" | "shipping" => self.folder.join("shared").join(name).join("pid"),
+            name => self.folder.join("shared/run").join(format!("{name}.pid")),
+        };
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        u32::try_from(record["server"]["pid"].as_u64()?).ok()
     }
 
     /// Stops Kafka, for a while or for good.

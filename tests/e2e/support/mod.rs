@@ -2,6 +2,7 @@
 pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod fleet;
+pub(crate) mod random;
 pub(crate) mod site;
 pub(crate) mod trade;
 pub(crate) mod wire;
