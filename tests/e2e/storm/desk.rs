@@ -74,7 +74,7 @@ async fn operate(town: &Town, saga: &str, verb: &'static str) {
 /// At random, at what has just begun or waits for someone.
 pub(super) async fn meddle(town: Town, every: Duration) {
     let mut random = Random::new(town.seed ^ 0x0de5);
-    let query = "{ sagas(where: {state: WAITING}, first: 20) { nodes { id } } }";
+    let query = "{ sagas(where: {saga: \"fulfillment\", state: WAITING}, first: 20) { nodes { id } } }";
     while !town.is_clear() {
         tokio::time::sleep(every).await;
         let mut found: Vec<_> = town.books(|books| books.recent.iter().cloned().collect());
@@ -98,7 +98,7 @@ fn ids(read: &Value) -> Vec<String> {
 /// Goes through what is paused, until nobody waits any more: half of it while it storms, all of it once it has cleared up.
 pub(super) async fn settle_incidents(town: Town) {
     let mut random = Random::new(town.seed ^ 0x5e77);
-    let query = "{ sagas(where: {state: PAUSED}, first: 200) { nodes { id } } }";
+    let query = "{ sagas(where: {saga: \"fulfillment\", state: PAUSED}, first: 200) { nodes { id } } }";
     while !town.is_over() {
         tokio::time::sleep(if town.is_clear() { ROUND / 5 } else { ROUND }).await;
         let Some(found) = town.line.read(query).await else { continue };
@@ -153,7 +153,7 @@ pub(super) async fn by_hand_or_not(town: Town) {
 
 /// What waits for staff is shipped, some of it step by step.
 pub(super) async fn staff(town: Town) {
-    let query = "{ sagas(where: {waitingOn: \"warehouse\"}, first: 200) { nodes { id } } }";
+    let query = "{ sagas(where: {saga: \"fulfillment\", waitingOn: \"warehouse\"}, first: 200) { nodes { id } } }";
     while !town.is_over() {
         tokio::time::sleep(STAFF_ROUND).await;
         let Some(found) = town.line.read(query).await else { continue };
