@@ -10,6 +10,7 @@
 //! It may not know: SQL, HTTP servers, projections.
 mod batches;
 mod breaker;
+mod call;
 mod commit;
 pub mod config;
 mod deal;
