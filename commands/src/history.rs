@@ -159,6 +159,17 @@ impl History {
     /// ends with them, the saga's timer cleared. Where the saga itself appends (under its fence) and is left waiting for people, its timer
     /// says when it would have waited for longer than expected: until then whoever takes it over need not read it.
     pub fn append(&self, events: &[Event], metadata: Metadata, change: Change) -> Result<Append, HistoryError> {
+        self.append_to(&self.with(events), events, metadata, change)
+    }
+
+    /// `after`: what the order is once these have happened too.
+    fn append_to(
+        &self,
+        after: &Fulfillment,
+        events: &[Event],
+        metadata: Metadata,
+        change: Change,
+    ) -> Result<Append, HistoryError> {
         // Nothing that is decided before an order's first return depends on there being none.
         let is_return = |event: &Event| event.stream_kind() == StreamKind::Return;
         let has_returns = self.version(StreamKind::Return) > Version::NONE || events.iter().any(is_return);
@@ -187,11 +198,10 @@ impl History {
         };
         // Only what is about to end, or is the saga's own, changes when it is to be looked at.
         if fence.is_some() || events.iter().any(ends) {
-            let after = self.with(events);
             if after.all_ended() {
                 let (stream, name) = (self.stream(StreamKind::Order), Cow::Borrowed(SAGA_TIMER));
                 timers.push(TimerChange::Clear { stream, name });
-            } else if let Some(patience) = patience(&after, self.order).filter(|_| fence.is_some()) {
+            } else if let Some(patience) = patience(after, self.order).filter(|_| fence.is_some()) {
                 timers.push(self.due_in(patience.lasts, metadata.occurred_at));
             }
         }
@@ -206,7 +216,6 @@ impl History {
         })
     }
 
-    /// What the order is once these have happened too.
     fn with(&self, events: &[Event]) -> Fulfillment {
         let mut fulfillment = self.fulfillment.clone();
         events.iter().for_each(|event| fulfillment.evolve(event));
@@ -221,9 +230,10 @@ impl History {
         metadata: Metadata,
         change: Change,
     ) -> Result<Appended, CommitError> {
-        let appended = store.append(self.append(events, metadata, change)?).await?;
+        let after = self.with(events);
+        let appended = store.append(self.append_to(&after, events, metadata, change)?).await?;
+        self.fulfillment = after;
         for event in events {
-            self.fulfillment.evolve(event);
             let kind = event.stream_kind();
             self.versions.insert(kind, self.version(kind).next());
         }

@@ -1,6 +1,7 @@
 //! What names a person. It lies sealed in the vault, never in an event; and what a shop says for orders that leave it out.
 //!
 //! `Debug` of these types tells nothing of what they hold.
+use crate::history::History;
 use domain::OrderId;
 use eventstore::{Person, Shop, Vault, VaultEntry, vault::VaultError};
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,18 @@ impl Note {
     pub async fn about(vault: &Vault, person: Uuid, note: String) -> Result<Option<(Uuid, VaultEntry)>, PersonalError> {
         let person = vault.person_of_id(person).await?;
         person.map(|person| Note { note }.sealed(vault, &person)).transpose()
+    }
+
+    /// Seals what is said of an order: about its person, if it has one.
+    pub async fn of_order(
+        vault: &Vault,
+        history: &History,
+        note: String,
+    ) -> Result<Option<(Uuid, VaultEntry)>, PersonalError> {
+        match history.fulfillment.order.placed.as_ref().and_then(|placed| placed.person_id) {
+            Some(person) => Note::about(vault, person, note).await,
+            None => Note::seal(vault, &history.shop, note).await.map(Some),
+        }
     }
 
     fn sealed(&self, vault: &Vault, person: &Person) -> Result<(Uuid, VaultEntry), PersonalError> {

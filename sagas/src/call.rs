@@ -116,16 +116,7 @@ impl Driver<'_> {
             return Ok(Some(tries));
         }
         let Some(placed) = self.history.fulfillment.order.placed.clone() else { return Err(self.stuck("no order")) };
-        match Request::prepare(
-            action,
-            self.order,
-            &self.history.shop,
-            &self.history.fulfillment,
-            &placed,
-            &*self.shared.secrets,
-        )
-        .await
-        {
+        match Request::prepare(action, &self.history, &placed, &*self.shared.secrets).await {
             Ok(Some(request)) => Ok(Some(Tries {
                 key: key.to_owned(),
                 request,

@@ -12,10 +12,11 @@ use crate::participants::payment::{
 use crate::participants::shipping::{self, LabelRequest, ShippingOutcome, ShippingPort, VoidLabelRequest};
 use crate::participants::{Amount, StepError};
 use crate::ports::{SecretError, Secrets};
+use commands::History;
 use domain::fulfillment::Fulfillment;
 use domain::order::OrderPlaced;
 use domain::saga::{Action, Reply};
-use domain::{Currency, OrderId, shipment};
+use domain::{Currency, shipment};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -73,12 +74,11 @@ impl Request {
     /// `None` for what needs no participant.
     pub(crate) async fn prepare(
         action: &Action,
-        order: OrderId,
-        shop: &str,
-        state: &Fulfillment,
+        history: &History,
         placed: &OrderPlaced,
         secrets: &dyn Secrets,
     ) -> Result<Option<Request>, SecretError> {
+        let (order, shop, state) = (history.order, &history.shop, &history.fulfillment);
         let reference = order.to_string();
         Ok(Some(match action.clone() {
             Action::Reserve { .. } => return Ok(None),

@@ -2,7 +2,6 @@
 use super::{
     App,
     call::{self, Call},
-    idempotency::Turn,
     operations::ADJUST_STOCK,
     problem::{Code, Problem},
     receipts::{problem, recorded},
@@ -47,10 +46,7 @@ pub(super) async fn adjust(State(app): State<Arc<App>>, request: Request) -> Res
         lifetime: Lifetime::Forever,
         ..key.clone()
     };
-    let guard = match app.in_flight.turn(&app, &key).await? {
-        Turn::First(guard) => Some(guard),
-        Turn::Repeat(_) => None,
-    };
+    let guard = app.in_flight.turn(&app, &key).await?.guard();
     let (note_id, note) = Note::seal(&app.vault, &shop.id, reason).await?;
     let note_id = Some(note_id);
     let adjusted = StockAdjusted { location, sku, lot: None, delta, adjustment_ref: adjustment_ref.clone(), note_id };

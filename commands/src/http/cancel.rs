@@ -2,8 +2,8 @@
 use super::{
     App, answer,
     call::{self, Call},
+    claimed::Claimed,
     id_in,
-    idempotency::Turn,
     operations::CANCEL_ORDER,
     problem::{Code, Problem},
     replayed,
@@ -11,11 +11,7 @@ use super::{
     standing::{OrderBody, visible},
     validate::{self, fault::Faults, query::DRY_RUN},
 };
-use crate::{
-    handler::{Handled, handle},
-    history::{Change, History},
-    personal::Note,
-};
+use crate::{handler::Handled, history::History, personal::Note};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -53,30 +49,11 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, request: Request) -> Res
         return answer(StatusCode::OK, &DryRun::new(OrderBody::of(&history), &forecast));
     }
 
-    let claim = call.claim(&app, &history.shop, key, &json);
-    // A repeat that waited finds by itself what the first has left.
-    let guard = match app.in_flight.turn(&app, &claim).await? {
-        Turn::First(guard) => Some(guard),
-        Turn::Repeat(_) => None,
-    };
-    let person = history.fulfillment.order.placed.as_ref().and_then(|placed| placed.person_id);
-    let (note_id, note) = match person {
-        Some(person) => Note::about(&app.vault, person, reason).await?,
-        None => Some(Note::seal(&app.vault, &history.shop, reason).await?),
-    }
-    .unzip();
-    let now = (app.clock)();
-    let metadata = call.metadata(&app, history.order.0, source, now);
-    let due = history.due(now);
+    let claimed = Claimed::take(&app, &call, &history.shop, key, &json).await?;
+    let (note_id, note) = Note::of_order(&app.vault, &history, reason).await?.unzip();
+    let metadata = call.metadata(&app, history.order.0, source, (app.clock)());
     let decide = |history: &History| history.fulfillment.request_cancel(note_id);
-    let change =
-        || Change { vault: note.clone().into_iter().collect(), timers: vec![due.clone()], ..Change::default() };
-    let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
-    drop(guard);
-    if let Handled::Written(appended) = &handled {
-        app.changed(history.order, appended.last);
-    }
-    match handled {
+    match claimed.carry_out(&app, &mut history, &metadata, Vec::from_iter(note), decide).await? {
         Handled::Written(_) => answer(StatusCode::ACCEPTED, &OrderBody::of(&history)),
         Handled::Unchanged => answer(StatusCode::OK, &OrderBody::of(&history)),
         Handled::Repeated(position, version) => {

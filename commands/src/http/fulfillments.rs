@@ -4,8 +4,8 @@
 use super::{
     App, answer,
     call::{self, Call},
+    claimed::Claimed,
     id_in,
-    idempotency::Turn,
     operations::{Operation, PACK, PICK, SHIP},
     problem::Problem,
     replayed,
@@ -16,10 +16,7 @@ use super::{
         time,
     },
 };
-use crate::{
-    handler::{Handled, handle},
-    history::{Change, History},
-};
+use crate::{handler::Handled, history::History};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -118,22 +115,11 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
     let report = body::report(verb, &json, zone, &faults);
     let (report, key) = faults.into_result(report.zip(key)).map_err(Problem::invalid)?;
 
-    let claim = call.claim(app, &history.shop, key, &json);
-    let guard = match app.in_flight.turn(app, &claim).await? {
-        Turn::First(guard) => Some(guard),
-        Turn::Repeat(_) => None,
-    };
+    let claimed = Claimed::take(app, &call, &history.shop, key, &json).await?;
     let occurred_at = report.occurred_at.unwrap_or_else(app.clock);
     let metadata = call.metadata(app, history.order.0, source, occurred_at);
     let decide = |history: &History| decide(history, verb, &report);
-    let due = history.due((app.clock)());
-    let change = || Change { timers: vec![due.clone()], ..Change::default() };
-    let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
-    drop(guard);
-    if let Handled::Written(appended) = &handled {
-        app.changed(history.order, appended.last);
-    }
-    match handled {
+    match claimed.carry_out(app, &mut history, &metadata, vec![], decide).await? {
         Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, appended.last)),
         Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, history.position)),
         Handled::Repeated(position, _) => Ok(replayed(answer(StatusCode::OK, &Body::of(&history, position))?)),

@@ -90,6 +90,16 @@ pub(crate) enum Turn {
     Repeat(TakenClaim),
 }
 
+impl Turn {
+    /// For whoever finds by itself what the first has left.
+    pub(crate) fn guard(self) -> Option<Guard> {
+        match self {
+            Turn::First(guard) => Some(guard),
+            Turn::Repeat(_) => None,
+        }
+    }
+}
+
 impl InFlight {
     fn enter(self: &Arc<Self>, scope: &str, key: &str) -> Result<Guard, watch::Receiver<()>> {
         let key = (scope.to_owned(), key.to_owned());

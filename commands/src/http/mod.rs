@@ -4,6 +4,7 @@
 mod adjustments;
 mod call;
 mod cancel;
+mod claimed;
 mod edge;
 mod fulfillments;
 mod idempotency;

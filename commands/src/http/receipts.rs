@@ -2,7 +2,6 @@
 use super::{
     App, answer,
     call::{self, Call},
-    idempotency::Turn,
     operations::RECEIVE_STOCK,
     problem::{Code, Problem},
     replayed,
@@ -70,11 +69,7 @@ pub(super) async fn receive(State(app): State<Arc<App>>, request: Request) -> Re
         lifetime: Lifetime::Forever,
         ..key.clone()
     };
-    // A repeat that waited finds by itself what the first has left.
-    let guard = match app.in_flight.turn(&app, &key).await? {
-        Turn::First(guard) => Some(guard),
-        Turn::Repeat(_) => None,
-    };
+    let guard = app.in_flight.turn(&app, &key).await?.guard();
     let received = receipt.lines.into_iter().map(|(sku, quantity)| {
         let (location, receipt_ref) = (receipt.location.clone(), receipt.reference.clone());
         StockReceived { location, sku, lot: None, quantity, receipt_ref }.into()

@@ -3,8 +3,8 @@
 use super::{
     App, answer,
     call::{self, Call},
+    claimed::Claimed,
     id_in,
-    idempotency::Turn,
     operations::{
         APPROVE_RETURN, CANCEL_RETURN, INSPECT_RETURN, Operation, RECEIVE_RETURN, REJECT_RETURN, REQUEST_RETURN,
     },
@@ -20,8 +20,8 @@ use super::{
     },
 };
 use crate::{
-    handler::{Handled, handle},
-    history::{Change, History, decode},
+    handler::Handled,
+    history::{History, decode},
     personal::Note,
 };
 use axum::{
@@ -34,7 +34,7 @@ use domain::{
     returns::{Command, InspectedLine, LineFault, Rejection, ReturnEvent, ReturnLine},
     saga::Which,
 };
-use eventstore::{Position, VaultEntry};
+use eventstore::Position;
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -182,9 +182,6 @@ async fn perform(
     if number.is_some_and(|number| history.fulfillment.returns.one(number).is_none()) {
         return Err(Problem::not_found(NONE));
     }
-    // A new one is the next.
-    let next = |history: &History| history.fulfillment.returns.iter().map(|other| other.number).max().unwrap_or(0) + 1;
-
     let faults = Faults::default();
     call.query.only(&[DRY_RUN], &faults);
     let is_dry_run = call.query.flag(DRY_RUN, &faults);
@@ -194,7 +191,7 @@ async fn perform(
     let (asked, key) = faults.into_result(asked.zip(key)).map_err(Problem::invalid)?;
     let now = (app.clock)();
     if is_dry_run {
-        let number = number.unwrap_or_else(|| next(&history));
+        let number = number.unwrap_or_else(|| history.fulfillment.returns.next_number());
         let events = history.fulfillment.returning(asked.command(number, None)).map_err(refusal)?;
         let forecast = forecast(app, &history, Which::Return(number), &events, now).await?;
         let mut then = history.clone();
@@ -202,22 +199,15 @@ async fn perform(
         return answer(StatusCode::OK, &DryRun::new(Body::of(&then, number, history.position)?, &forecast));
     }
 
-    let claim = call.claim(app, &history.shop, key, &json);
-    let guard = match app.in_flight.turn(app, &claim).await? {
-        Turn::First(guard) => Some(guard),
-        Turn::Repeat(_) => None,
+    let claimed = Claimed::take(app, &call, &history.shop, key, &json).await?;
+    let sealed = match asked.reason() {
+        Some(reason) => Note::of_order(&app.vault, &history, reason.clone()).await?,
+        None => None,
     };
-    let (note_id, note) = seal(app, &history, asked.reason()).await?;
+    let (note_id, note) = sealed.unzip();
     let metadata = call.metadata(app, history.order.0, source, now);
-    let due = history.due(now);
-    let change = || Change { vault: note.clone(), timers: vec![due.clone()], ..Change::default() };
     let decide = |history: &History| history.fulfillment.returning(asked.command(number.unwrap_or(0), note_id));
-    let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
-    drop(guard);
-    if let Handled::Written(appended) = &handled {
-        app.changed(history.order, appended.last);
-    }
-    let position = match handled {
+    let position = match claimed.carry_out(app, &mut history, &metadata, Vec::from_iter(note), decide).await? {
         Handled::Written(appended) => appended.last,
         Handled::Unchanged => history.position,
         Handled::Repeated(position, _) => {
@@ -229,7 +219,7 @@ async fn perform(
         }
         Handled::Rejected(rejection) => return Err(refusal(rejection)),
     };
-    let number = number.unwrap_or_else(|| next(&history) - 1);
+    let number = number.unwrap_or_else(|| history.fulfillment.returns.next_number() - 1);
     answer(StatusCode::OK, &Body::of(&history, number, position)?)
 }
 
@@ -244,22 +234,6 @@ async fn asked_for_at(app: &App, history: &History, position: Position) -> Resul
         }
     }
     Err(Problem::internal("a return was asked for at a position where there is none"))
-}
-
-/// The reason, for the vault: under the key of the person it is about, with whom it is erased.
-async fn seal(
-    app: &App,
-    history: &History,
-    reason: Option<&String>,
-) -> Result<(Option<Uuid>, Vec<VaultEntry>), Problem> {
-    let Some(reason) = reason.cloned() else { return Ok((None, vec![])) };
-    let person = history.fulfillment.order.placed.as_ref().and_then(|placed| placed.person_id);
-    let sealed = match person {
-        Some(person) => Note::about(&app.vault, person, reason).await?,
-        None => Some(Note::seal(&app.vault, &history.shop, reason).await?),
-    };
-    let (note_id, note) = sealed.unzip();
-    Ok((note_id, note.into_iter().collect()))
 }
 
 fn refusal(rejection: Rejection) -> Problem {

@@ -5,8 +5,8 @@
 use super::{
     App, answer,
     call::{self, Call},
+    claimed::Claimed,
     id_in,
-    idempotency::Turn,
     operations::{COMPENSATE_SAGA, MARK_DONE_SAGA, Operation, PAUSE_SAGA, RESUME_SAGA, RETRY_SAGA, SKIP_SAGA},
     problem::{Code, Problem},
     replayed,
@@ -18,11 +18,7 @@ use super::{
         saga::{self as body, Asked},
     },
 };
-use crate::{
-    handler::{Handled, handle},
-    history::{Change, History},
-    personal::Note,
-};
+use crate::{handler::Handled, history::History, personal::Note};
 use axum::{
     extract::{Request, State},
     http::StatusCode,
@@ -181,25 +177,14 @@ async fn perform(app: &App, request: Request, operation: &Operation, verb: Verb)
         return dry_run(app, &history, which, &asked, now).await;
     }
 
-    let claim = call.claim(app, &history.shop, key, &json);
-    let guard = match app.in_flight.turn(app, &claim).await? {
-        Turn::First(guard) => Some(guard),
-        Turn::Repeat(_) => None,
-    };
+    let claimed = Claimed::take(app, &call, &history.shop, key, &json).await?;
     let (notes, vault) = seal(app, &history.shop, &asked).await?;
     let metadata = call.metadata(app, history.order.0, source, now);
-    let timer = history.due(now);
-    let change = || Change { vault: vault.clone(), timers: vec![timer.clone()], ..Change::default() };
     let decide = |history: &History| match history.fulfillment.one(history.order, which) {
         Some(saga) => saga.operate(asked.command.clone(), notes, now),
         None => Err(Refused::NotAllowed(NONE.to_owned())),
     };
-    let handled = handle(&*app.store, &mut history, &metadata, &claim, change, decide).await?;
-    drop(guard);
-    if let Handled::Written(appended) = &handled {
-        app.changed(history.order, appended.last);
-    }
-    match handled {
+    match claimed.carry_out(app, &mut history, &metadata, vault, decide).await? {
         Handled::Written(appended) => answer(StatusCode::OK, &Body::of(&history, which, appended.last, true)?),
         Handled::Unchanged => answer(StatusCode::OK, &Body::of(&history, which, history.position, false)?),
         Handled::Repeated(position, _) => {

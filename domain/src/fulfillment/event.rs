@@ -1,6 +1,11 @@
 //! What belongs to the saga alone. What it does to the order, its money and its goods stands in their streams.
 use super::Step;
-use crate::{event::events, order::CancelReason, saga::Direction};
+use crate::{
+    Event,
+    event::events,
+    order::CancelReason,
+    saga::{Direction, Paused, Retrying},
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -146,3 +151,15 @@ pub struct SagaCompleted {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SagaCompensated {}
+
+impl From<Retrying<Step>> for Event {
+    fn from(Retrying { step, direction, attempt, cause, since }: Retrying<Step>) -> Event {
+        StepRetrying { step, direction, attempt, cause, since }.into()
+    }
+}
+
+impl From<Paused<Step>> for Event {
+    fn from(Paused { step, direction, attempt, cause, definite }: Paused<Step>) -> Event {
+        SagaPaused { step, direction, attempt, cause, definite }.into()
+    }
+}

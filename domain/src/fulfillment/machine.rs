@@ -69,16 +69,13 @@ impl Saga for FulfillmentSaga<'_> {
     }
 
     fn at(&self) -> (&'static str, Direction, u32) {
-        let (step, direction) = (self.state.step(), self.state.saga.direction());
-        (step.name(), direction, self.state.saga.attempt(step, direction))
+        let step = self.state.step();
+        let (direction, attempt) = self.state.saga.current(step);
+        (step.name(), direction, attempt)
     }
 
     fn state(&self) -> SagaState {
         self.state.saga_state()
-    }
-
-    fn waiting_on(&self) -> Option<WaitingOn> {
-        self.state.waiting_on(self.order)
     }
 
     fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)> {

@@ -178,17 +178,6 @@ impl Fulfillment {
         }))
     }
 
-    /// Who is waited for, and `None` once it has ended.
-    pub fn waiting_on(&self, order: OrderId) -> Option<WaitingOn> {
-        match self.next_move(order) {
-            Move::External(Next::Ended) => None,
-            Move::External(Next::Wait(waiting_on)) => Some(waiting_on),
-            Move::External(Next::Act(action)) => Some(action.waiting_on()),
-            // Made in the next append; nobody outside is waited for.
-            Move::Internal(_) | Move::External(Next::Advance) => None,
-        }
-    }
-
     /// The steps still to be taken (or, while it compensates, still to be undone), the current one first.
     pub fn remaining_steps(&self) -> Vec<Step> {
         if self.has_ended() {

@@ -25,8 +25,8 @@ impl Fulfillment {
         let is_there = self.order.placed.is_some() && !self.has_ended() && self.is_of_this_build();
         let allows = |verb: &Verb| match verb {
             Verb::Retry => self.saga.paused.is_some(),
-            Verb::Skip => self.is_stuck() && self.may_be_skipped(),
-            Verb::MarkDone => self.is_stuck() && self.may_be_done_elsewhere(),
+            Verb::Skip => self.saga.is_stuck() && self.may_be_skipped(),
+            Verb::MarkDone => self.saga.is_stuck() && self.may_be_done_elsewhere(),
             Verb::Compensate => !self.is_interrupted() && !self.shipment.has_left(),
             Verb::Pause => !self.saga.held,
             Verb::Resume => self.saga.held,
@@ -58,8 +58,8 @@ impl Fulfillment {
             Some(placed) if self.supported().contains(&verb) => Arc::clone(placed),
             _ => return Err(self.refused(verb)),
         };
-        let (note_id, step, direction) = (notes.reason, self.step(), self.saga.direction());
-        let attempt = self.saga.attempt(step, direction);
+        let (note_id, step) = (notes.reason, self.step());
+        let (direction, attempt) = self.saga.current(step);
         Ok(match command {
             Command::Retry => vec![RetryRequested { note_id }.into()],
             Command::Skip => {
@@ -70,11 +70,6 @@ impl Fulfillment {
             Command::Pause => vec![PauseRequested { note_id }.into()],
             Command::Resume => vec![ResumeRequested { note_id }.into()],
         })
-    }
-
-    /// It does not get on by itself, or not yet.
-    fn is_stuck(&self) -> bool {
-        self.saga.paused.is_some() || self.saga.retrying.is_some()
     }
 
     /// Nothing that comes later needs it.
@@ -101,8 +96,8 @@ impl Fulfillment {
             }
             Verb::Retry => format!("the saga is {state}; only one that an incident has paused waits to be tried again"),
             Verb::Resume => format!("the saga is {state}; only one that an operator has paused can be resumed"),
-            Verb::Skip if self.is_stuck() => format!("{step} can't be passed over: what comes later needs it"),
-            Verb::MarkDone if self.is_stuck() => format!("{step} can't have been done elsewhere"),
+            Verb::Skip if self.saga.is_stuck() => format!("{step} can't be passed over: what comes later needs it"),
+            Verb::MarkDone if self.saga.is_stuck() => format!("{step} can't have been done elsewhere"),
             Verb::Skip | Verb::MarkDone => format!("the saga is {state}: no step of it has stopped"),
             Verb::Compensate | Verb::Pause => format!("the saga is {state}"),
         })
@@ -116,8 +111,8 @@ impl Fulfillment {
         note_id: Option<uuid::Uuid>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, Refused> {
-        let (step, direction) = (self.step(), self.saga.direction());
-        let attempt = self.saga.attempt(step, direction);
+        let step = self.step();
+        let (direction, attempt) = self.saga.current(step);
         let Done { reference, carrier } = done;
         // Nothing is released here, so the location is not looked at.
         let context = Context { now, location: location::MAIN.into(), location_mode: LocationMode::Manual };

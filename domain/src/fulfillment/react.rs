@@ -1,9 +1,6 @@
 //! Turns an answer into events: what the answer means, and every move after it that needs nobody, for one append.
 use super::next::{Internal, Move};
-use super::{
-    CompensationStarted, DEFINITION, Fulfillment, SagaCompensated, SagaCompleted, SagaPaused, SagaStarted, Step,
-    StepRetrying,
-};
+use super::{CompensationStarted, DEFINITION, Fulfillment, SagaCompensated, SagaCompleted, SagaStarted, Step};
 use crate::{
     Amount, Decider, Event, OrderId,
     order::{self, CancelReason, Order, OrderPlaced, Stock},
@@ -77,18 +74,22 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
+    fn emit_all(&mut self, events: impl IntoIterator<Item = impl Into<Event>>) {
+        events.into_iter().for_each(|event| self.emit(event));
+    }
+
     fn order(&mut self, command: order::Command) -> Result<(), Misfit> {
-        Order::decide(&self.state.order, command)?.into_iter().for_each(|event| self.emit(event));
+        self.emit_all(Order::decide(&self.state.order, command)?);
         Ok(())
     }
 
     fn payment(&mut self, command: payment::Command) -> Result<(), Misfit> {
-        Payment::decide(&self.state.payment, command)?.into_iter().for_each(|event| self.emit(event));
+        self.emit_all(Payment::decide(&self.state.payment, command)?);
         Ok(())
     }
 
     pub(super) fn shipment(&mut self, command: shipment::Command) -> Result<(), Misfit> {
-        Shipment::decide(&self.state.shipment, command)?.into_iter().for_each(|event| self.emit(event));
+        self.emit_all(Shipment::decide(&self.state.shipment, command)?);
         Ok(())
     }
 
@@ -145,16 +146,15 @@ impl<'a> Run<'a> {
             Reply::Refunded { .. } => Err(Misfit::Unexpected(self.state.step().name())),
             Reply::Refused { code } => self.refused(code),
             Reply::Unanswered { cause } => {
-                self.unanswered(cause);
+                self.emit_all(self.state.saga.unanswered(self.state.step(), cause, self.context.now));
                 Ok(())
             }
-            Reply::Exhausted | Reply::Stuck { .. } if self.state.saga.paused.is_some() => Ok(()),
             Reply::Exhausted => {
-                self.pause("retries_exhausted".to_owned(), false);
+                self.emit_all(self.state.saga.exhausted(self.state.step()));
                 Ok(())
             }
             Reply::Stuck { cause } => {
-                self.pause(cause, false);
+                self.emit_all(self.state.saga.stuck(self.state.step(), cause));
                 Ok(())
             }
         }
@@ -190,8 +190,7 @@ impl<'a> Run<'a> {
 
     /// A definite no. Before the pivot, going forward, it means compensation; anywhere else a person is needed.
     fn refused(&mut self, code: String) -> Result<(), Misfit> {
-        if self.state.saga.paused.as_ref().is_some_and(|paused| paused.definite) {
-            // Heard before; a person is asked already.
+        if self.state.saga.is_refused() {
             return Ok(());
         }
         match (self.state.saga.direction(), self.state.step()) {
@@ -205,10 +204,10 @@ impl<'a> Run<'a> {
             (Direction::Forward, Step::CapturePayment) => {
                 let key = self.key(Step::CapturePayment, Direction::Forward);
                 self.payment(payment::Command::RecordCaptureDecline(CaptureDeclined { key, code }))?;
-                self.pause("capture_declined".to_owned(), true);
+                self.pause("capture_declined".to_owned());
             }
             (Direction::Forward, step) => return Err(Misfit::Unexpected(step.name())),
-            (Direction::Compensate, _) => self.pause(code, true),
+            (Direction::Compensate, _) => self.pause(code),
         }
         Ok(())
     }
@@ -219,19 +218,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn unanswered(&mut self, cause: String) {
-        let (step, direction) = (self.state.step(), self.state.saga.direction());
-        if self.state.saga.is_retrying(step, direction) || self.state.saga.paused.is_some() {
-            return;
-        }
-        let attempt = self.state.saga.attempt(step, direction);
-        self.emit(StepRetrying { step, direction, attempt, cause, since: self.context.now });
-    }
-
-    fn pause(&mut self, cause: String, definite: bool) {
-        let (step, direction) = (self.state.step(), self.state.saga.direction());
-        let attempt = self.state.saga.attempt(step, direction);
-        self.emit(SagaPaused { step, direction, attempt, cause, definite });
+    fn pause(&mut self, cause: String) {
+        self.emit(self.state.saga.refused(self.state.step(), cause));
     }
 
     /// Every move that needs nobody.

@@ -1,6 +1,11 @@
 //! What can happen to what comes back. An order's returns share one stream; each event says which return it is of.
 use super::ReturnStep;
-use crate::{LineId, LocationCode, Sku, event::events, saga::Direction, shipment::Label};
+use crate::{
+    LineId, LocationCode, Sku,
+    event::events,
+    saga::{Direction, Paused, Retrying},
+    shipment::Label,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -294,6 +299,20 @@ pub struct ReturnStepMarkedDone {
     pub reference: String,
     /// The vault's entry of the reason as it was typed.
     pub note_id: Option<Uuid>,
+}
+
+impl ReturnStepRetrying {
+    pub(super) fn of(number: u16, retrying: Retrying<ReturnStep>) -> ReturnStepRetrying {
+        let Retrying { step, direction, attempt, cause, since } = retrying;
+        ReturnStepRetrying { number, step, direction, attempt, cause, since }
+    }
+}
+
+impl ReturnPaused {
+    pub(super) fn of(number: u16, paused: Paused<ReturnStep>) -> ReturnPaused {
+        let Paused { step, direction, attempt, cause, definite } = paused;
+        ReturnPaused { number, step, direction, attempt, cause, definite }
+    }
 }
 
 impl ReturnEvent {

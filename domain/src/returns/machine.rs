@@ -123,20 +123,13 @@ impl Saga for ReturnSaga<'_> {
     }
 
     fn at(&self) -> (&'static str, Direction, u32) {
-        let (step, direction) = (self.this.step(), self.this.saga.direction());
-        (step.name(), direction, self.this.saga.attempt(step, direction))
+        let step = self.this.step();
+        let (direction, attempt) = self.this.saga.current(step);
+        (step.name(), direction, attempt)
     }
 
     fn state(&self) -> SagaState {
         self.this.saga_state()
-    }
-
-    fn waiting_on(&self) -> Option<WaitingOn> {
-        match self.next() {
-            Next::Ended | Next::Advance => None,
-            Next::Wait(on) => Some(on),
-            Next::Act(action) => Some(action.waiting_on()),
-        }
     }
 
     fn retrying(&self) -> Option<(&str, DateTime<Utc>)> {

@@ -110,6 +110,11 @@ impl Returns {
         self.0.get(usize::from(number.checked_sub(1)?))
     }
 
+    /// Of the one that is asked for next.
+    pub fn next_number(&self) -> u16 {
+        self.0.iter().map(|other| other.number).max().unwrap_or(0) + 1
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -16,12 +16,11 @@ use chrono::{DateTime, Utc};
 impl ReturnSaga<'_> {
     pub(super) fn verbs(&self) -> Vec<Verb> {
         let (this, saga) = (self.this, &self.this.saga);
-        let is_stuck = saga.paused.is_some() || saga.retrying.is_some();
         let is_call = matches!(this.step(), ReturnStep::BuyLabel | ReturnStep::Refund);
         let may_go_on = saga.compensating.is_some() || !this.is_interrupted();
         let allows = |verb: &Verb| match verb {
             Verb::Retry => saga.paused.is_some(),
-            Verb::Skip | Verb::MarkDone => is_stuck && is_call && may_go_on,
+            Verb::Skip | Verb::MarkDone => saga.is_stuck() && is_call && may_go_on,
             Verb::Compensate => !this.is_interrupted() && this.received.is_none(),
             Verb::Pause => !saga.held,
             Verb::Resume => saga.held,
@@ -44,9 +43,8 @@ impl ReturnSaga<'_> {
             let (step, state) = (this.step().name(), this.saga_state().name());
             return Err(Refused::NotAllowed(format!("the return is {state} at {step}, which does not allow {verb}")));
         }
-        let (number, note_id) = (this.number, notes.reason);
-        let (step, direction) = (this.step(), this.saga.direction());
-        let attempt = this.saga.attempt(step, direction);
+        let (number, note_id, step) = (this.number, notes.reason, this.step());
+        let (direction, attempt) = this.saga.current(step);
         Ok(match command {
             Command::Retry => vec![ReturnRetryRequested { number, note_id }.into()],
             Command::Skip => {

@@ -8,7 +8,7 @@ use crate::{
     Amount, Decider, Event, OrderId,
     fulfillment::Fulfillment,
     payment::{self, Payment, PaymentRefunded},
-    saga::{Action, Context, Direction, Misfit, Reply},
+    saga::{Action, Context, Direction, Misfit, Paused, Reply},
 };
 use chrono::{DateTime, Utc};
 
@@ -56,11 +56,8 @@ impl Run {
 
     pub(super) fn answer(&mut self, reply: Reply) -> Result<(), Misfit> {
         let saga = self.saga()?;
-        let (step, direction) = (saga.this.step(), saga.this.saga.direction());
-        let (attempt, number) = (saga.this.saga.attempt(step, direction), self.number);
-        let is_paused = saga.this.saga.paused.is_some();
-        let pause = |cause, definite| ReturnPaused { number, step, direction, attempt, cause, definite };
-        match (reply, direction, step) {
+        let (number, step, progress) = (self.number, saga.this.step(), &saga.this.saga);
+        match (reply, progress.direction(), step) {
             (Reply::Nothing, ..) => {}
             (Reply::LabelBought(label), ..) => self.emit(ReturnLabelPurchased { number, label }),
             (Reply::LabelVoided, Direction::Compensate, _) => {
@@ -72,20 +69,24 @@ impl Run {
             (Reply::Refused { .. }, Direction::Forward, ReturnStep::BuyLabel) => {
                 self.emit(ReturnCompensationStarted { number, reason: CloseReason::Undeliverable });
             }
-            // Heard before; a person is asked already.
-            (Reply::Refused { .. }, ..) if saga.this.saga.paused.as_ref().is_some_and(|paused| paused.definite) => {}
-            (Reply::Refused { code }, ..) => self.emit(pause(code, true)),
-            (Reply::Unanswered { .. }, ..) if is_paused || saga.this.saga.is_retrying(step, direction) => {}
+            (Reply::Refused { .. }, ..) if progress.is_refused() => {}
+            (Reply::Refused { code }, ..) => self.emit(ReturnPaused::of(number, progress.refused(step, code))),
             (Reply::Unanswered { cause }, ..) => {
-                let since = self.now;
-                self.emit(ReturnStepRetrying { number, step, direction, attempt, cause, since });
+                if let Some(retrying) = progress.unanswered(step, cause, self.now) {
+                    self.emit(ReturnStepRetrying::of(number, retrying));
+                }
             }
-            (Reply::Exhausted | Reply::Stuck { .. }, ..) if is_paused => {}
-            (Reply::Exhausted, ..) => self.emit(pause("retries_exhausted".to_owned(), false)),
-            (Reply::Stuck { cause }, ..) => self.emit(pause(cause, false)),
+            (Reply::Exhausted, ..) => self.pause(progress.exhausted(step)),
+            (Reply::Stuck { cause }, ..) => self.pause(progress.stuck(step, cause)),
             _ => return Err(Misfit::Unexpected(step.name())),
         }
         Ok(())
+    }
+
+    fn pause(&mut self, paused: Option<Paused<ReturnStep>>) {
+        if let Some(paused) = paused {
+            self.emit(ReturnPaused::of(self.number, paused));
+        }
     }
 
     fn refunded(&mut self, refund_id: String, amount: Amount) -> Result<(), Misfit> {

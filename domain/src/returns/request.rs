@@ -129,7 +129,7 @@ impl Fulfillment {
         if !self.is_completed() {
             return Err(Rejection::NotCompleted);
         }
-        let number = self.returns.iter().map(|other| other.number).max().unwrap_or(0) + 1;
+        let number = self.returns.next_number();
         if number > MAX_RETURNS {
             return Err(Rejection::TooManyReturns);
         }

@@ -18,6 +18,17 @@ pub enum Next {
     Ended,
 }
 
+impl Next {
+    /// Who is waited for; `None` when nobody outside is, and once it has ended.
+    pub fn waiting_on(&self) -> Option<WaitingOn> {
+        match self {
+            Next::Act(action) => Some(action.waiting_on()),
+            Next::Wait(on) => Some(*on),
+            Next::Advance | Next::Ended => None,
+        }
+    }
+}
+
 /// One call of a participant. Each is answered by a [`Reply`]; the same action again carries the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -30,8 +30,8 @@ pub struct StepRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     pub on: WaitingOn,
-    /// How long that takes when all is well. `None`: nothing can be expected; it is counted as paused.
-    pub expected: Option<Duration>,
+    /// How long that takes when all is well.
+    pub expected: Duration,
 }
 
 /// How a call that got no definite answer is tried again, always under the same key: waits grow exponentially from `base` to `cap`, with
@@ -59,7 +59,7 @@ impl Retry {
 
 impl Wait {
     pub const fn of(on: WaitingOn, expected: Duration) -> Wait {
-        Wait { on, expected: Some(expected) }
+        Wait { on, expected }
     }
 }
 
@@ -69,10 +69,9 @@ impl Definition {
         self.steps.iter().find(|row| row.step == step)
     }
 
-    /// How long this step may wait for that one.
-    pub fn wait(&self, step: &str, on: WaitingOn) -> Wait {
-        let row = self.row(step);
-        let wait = row.and_then(|row| row.waits.iter().find(|wait| wait.on == on));
-        wait.copied().unwrap_or(Wait { on, expected: None })
+    /// How long this step waits for that one when all is well; `None`: its row does not say that it would.
+    pub fn expected(&self, step: &str, on: WaitingOn) -> Option<Duration> {
+        let waits = self.row(step)?.waits;
+        waits.iter().find(|wait| wait.on == on).map(|wait| wait.expected)
     }
 }

@@ -50,9 +50,6 @@ pub trait Saga: fmt::Debug {
 
     fn state(&self) -> SagaState;
 
-    /// Who is waited for; `None` when nobody outside is, and once it has ended.
-    fn waiting_on(&self) -> Option<WaitingOn>;
-
     /// The current step is being tried without an answer: why, and since when. Its budget runs from there.
     fn retrying(&self) -> Option<(&str, DateTime<Utc>)>;
 
@@ -65,6 +62,11 @@ pub trait Saga: fmt::Debug {
     /// Where it would be known, had what this action builds on been undone in a life of the log that is lost: whom to ask, and for which key.
     fn undone_by(&self, action: &Action) -> Vec<(WaitingOn, String)>;
 
+    /// Who is waited for; `None` when nobody outside is, and once it has ended.
+    fn waiting_on(&self) -> Option<WaitingOn> {
+        self.next().waiting_on()
+    }
+
     /// How its current step is tried again.
     fn retry(&self) -> Retry {
         self.definition().row(self.at().0).map_or(Retry::CALL, |row| row.retry)
@@ -73,12 +75,13 @@ pub trait Saga: fmt::Debug {
     /// How long the current wait takes when all is well; one that waits longer is flagged. `None` when nothing can be expected: it has
     /// ended, or a person has to look.
     fn expected(&self) -> Option<Duration> {
-        match self.waiting_on() {
-            None if self.next() == Next::Ended => None,
+        let next = self.next();
+        match next.waiting_on() {
+            None if next == Next::Ended => None,
             None => Some(OWN_MOVE),
             Some(WaitingOn::Operator) => None,
             Some(WaitingOn::Definition) => Some(NEWER_BUILD),
-            Some(on) => self.definition().wait(self.at().0, on).expected,
+            Some(on) => self.definition().expected(self.at().0, on),
         }
     }
 

@@ -136,6 +136,47 @@ impl<S: StepName, C> Progress<S, C> {
         self.held || self.paused.is_some()
     }
 
+    /// It does not get on by itself, or not yet.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.paused.is_some() || self.retrying.is_some()
+    }
+
+    /// What there is to write down of a step that got no definite answer; `None`: that is known.
+    pub(crate) fn unanswered(&self, step: S, cause: String, now: DateTime<Utc>) -> Option<Retrying<S>> {
+        let (direction, attempt) = self.current(step);
+        let known = self.retrying.as_ref().map(|known| (known.step, known.direction, known.attempt));
+        let is_known = self.paused.is_some() || known == Some((step, direction, attempt));
+        (!is_known).then_some(Retrying { step, direction, attempt, cause, since: now })
+    }
+
+    /// Of one whose budget of retries is used up.
+    pub(crate) fn exhausted(&self, step: S) -> Option<Paused<S>> {
+        self.stuck(step, "retries_exhausted".to_owned())
+    }
+
+    /// Of one for which nothing more can be tried.
+    pub(crate) fn stuck(&self, step: S, cause: String) -> Option<Paused<S>> {
+        let (direction, attempt) = self.current(step);
+        self.paused.is_none().then_some(Paused { step, direction, attempt, cause, definite: false })
+    }
+
+    /// Of one that was refused and that only a person can help.
+    pub(crate) fn refused(&self, step: S, cause: String) -> Paused<S> {
+        let (direction, attempt) = self.current(step);
+        Paused { step, direction, attempt, cause, definite: true }
+    }
+
+    /// A definite no was heard before; a person is asked already.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.paused.as_ref().is_some_and(|paused| paused.definite)
+    }
+
+    /// The direction and attempt that this step is at.
+    pub(crate) fn current(&self, step: S) -> (Direction, u32) {
+        let direction = self.direction();
+        (direction, self.attempt(step, direction))
+    }
+
     pub(crate) fn pause(&mut self, paused: Paused<S>) {
         self.retrying = None;
         self.paused = Some(paused);
@@ -170,13 +211,6 @@ impl<S: StepName, C> Progress<S, C> {
     pub(crate) fn is_at(&mut self, step: S) {
         self.retrying.take_if(|retrying| retrying.step != step);
         self.paused.take_if(|paused| paused.step != step);
-    }
-
-    /// This attempt is known to be retrying.
-    pub(crate) fn is_retrying(&self, step: S, direction: Direction) -> bool {
-        let attempt = self.attempt(step, direction);
-        let known = self.retrying.as_ref();
-        known.is_some_and(|known| (known.step, known.direction, known.attempt) == (step, direction, attempt))
     }
 
     /// Why it is stopped or tries again.

@@ -24,8 +24,7 @@ fn table(definition: &Definition) -> String {
 }
 
 fn wait(wait: &Wait) -> String {
-    let expected = wait.expected.map_or_else(|| "open".to_owned(), time);
-    format!("{} {expected}", wait.on.name())
+    format!("{} {}", wait.on.name(), time(wait.expected))
 }
 
 fn retried(retry: &Retry) -> String {

@@ -211,14 +211,23 @@ impl Ice {
 pub(super) struct FaultyPayment(pub(super) Arc<InProcessPayment>, pub(super) Arc<Faults>, pub(super) Ice);
 pub(super) struct FaultyShipping(pub(super) Arc<InProcessShipping>, pub(super) Arc<Faults>, pub(super) Ice);
 
+/// A call, under its key.
 macro_rules! through {
-    ($self:ident, $request:ident, $method:ident) => {{
-        let (port, request) = (Arc::clone(&$self.0), $request.clone());
+    ($self:ident, $method:ident, $request:expr, $key:expr) => {{
+        let (port, request) = (Arc::clone(&$self.0), $request);
         let call = move || {
             let (port, request) = (Arc::clone(&port), request.clone());
             async move { port.$method(&request).await }
         };
-        $self.1.call(&$request.key, &$self.2, call).await
+        $self.1.call($key, &$self.2, call).await
+    }};
+}
+
+/// A question, counted.
+macro_rules! asked {
+    ($self:ident, $method:ident, $of:expr) => {{
+        $self.1.queries.fetch_add(1, Ordering::SeqCst);
+        through!($self, $method, $of.to_owned(), "")
     }};
 }
 
@@ -228,37 +237,25 @@ impl PaymentPort for FaultyPayment {
         self.0.key_lifetime()
     }
     async fn authorize(&self, request: &AuthorizeRequest) -> Result<Authorization, StepError> {
-        through!(self, request, authorize)
+        through!(self, authorize, request.clone(), &request.key)
     }
     async fn capture(&self, request: &CaptureRequest) -> Result<Capture, StepError> {
-        through!(self, request, capture)
+        through!(self, capture, request.clone(), &request.key)
     }
     async fn void(&self, request: &VoidRequest) -> Result<Voided, StepError> {
-        through!(self, request, void)
+        through!(self, void, request.clone(), &request.key)
     }
     async fn refund(&self, request: &RefundRequest) -> Result<Refund, StepError> {
-        through!(self, request, refund)
+        through!(self, refund, request.clone(), &request.key)
     }
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
-        through!(self, request, forget)
+        through!(self, forget, request.clone(), &request.key)
     }
     async fn find(&self, reference: &str) -> Result<Vec<HeldAuthorization>, StepError> {
-        self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, asked) = (Arc::clone(&self.0), reference.to_owned());
-        let call = move || {
-            let (port, asked) = (Arc::clone(&port), asked.clone());
-            async move { port.find(&asked).await }
-        };
-        self.1.call("", &self.2, call).await
+        asked!(self, find, reference)
     }
     async fn query(&self, key: &str) -> Result<Option<PaymentOutcome>, StepError> {
-        self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, asked) = (Arc::clone(&self.0), key.to_owned());
-        let call = move || {
-            let (port, asked) = (Arc::clone(&port), asked.clone());
-            async move { port.query(&asked).await }
-        };
-        self.1.call("", &self.2, call).await
+        asked!(self, query, key)
     }
 }
 
@@ -271,33 +268,21 @@ impl ShippingPort for FaultyShipping {
         self.0.rate(request).await
     }
     async fn label(&self, request: &LabelRequest) -> Result<Label, StepError> {
-        through!(self, request, label)
+        through!(self, label, request.clone(), &request.key)
     }
     async fn void_label(&self, request: &VoidLabelRequest) -> Result<LabelVoided, StepError> {
-        through!(self, request, void_label)
+        through!(self, void_label, request.clone(), &request.key)
     }
     async fn track(&self, label_id: &str) -> Result<Option<Tracking>, StepError> {
         self.0.track(label_id).await
     }
     async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, StepError> {
-        through!(self, request, forget)
+        through!(self, forget, request.clone(), &request.key)
     }
     async fn find(&self, reference: &str) -> Result<Vec<HeldLabel>, StepError> {
-        self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, asked) = (Arc::clone(&self.0), reference.to_owned());
-        let call = move || {
-            let (port, asked) = (Arc::clone(&port), asked.clone());
-            async move { port.find(&asked).await }
-        };
-        self.1.call("", &self.2, call).await
+        asked!(self, find, reference)
     }
     async fn query(&self, key: &str) -> Result<Option<ShippingOutcome>, StepError> {
-        self.1.queries.fetch_add(1, Ordering::SeqCst);
-        let (port, asked) = (Arc::clone(&self.0), key.to_owned());
-        let call = move || {
-            let (port, asked) = (Arc::clone(&port), asked.clone());
-            async move { port.query(&asked).await }
-        };
-        self.1.call("", &self.2, call).await
+        asked!(self, query, key)
     }
 }

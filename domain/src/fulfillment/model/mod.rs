@@ -100,7 +100,7 @@ fn rest(world: &World, state: &Fulfillment) -> String {
             reason.code().to_owned()
         }
         None => {
-            let waiting_on = state.waiting_on(ORDER).expect("it says whom it waits for");
+            let waiting_on = state.next(ORDER).waiting_on().expect("it says whom it waits for");
             assert!(matches!(waiting_on, WaitingOn::Operator | WaitingOn::Warehouse));
             assert!(matches!(state.saga_state(), SagaState::Paused | SagaState::Waiting));
             assert!(waiting_on != WaitingOn::Operator || state.status_reason().is_some());
