@@ -129,7 +129,7 @@ impl Driver<'_> {
                 Ok(None)
             }
             Err(SecretError::Unavailable(why)) => {
-                tracing::warn!(order_id = %self.order, saga_id = %self.order.saga(), why, "personal data can't be read now");
+                tracing::warn!(order_id = %self.order, saga_id = %self.id(), why, "personal data can't be read now");
                 let wait = self.wait(retrying, None, None);
                 Err(self.until(wait).await)
             }
@@ -163,7 +163,7 @@ impl Driver<'_> {
         metrics::retry(step, cause);
         let retrying = self.retrying();
         let wait = self.wait(retrying.as_ref(), Some(&tries), retry_after);
-        let (order_id, saga_id) = (self.order, self.order.saga());
+        let (order_id, saga_id) = (self.order, self.id());
         tracing::debug!(%order_id, %saga_id, step, cause, message, ?wait, "no definite answer");
         let is_long = tries.began.elapsed() + wait >= policy.visible_after;
         self.tries = Some(tries);

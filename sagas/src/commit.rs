@@ -75,7 +75,7 @@ impl Driver<'_> {
                     return Err(self.stuck(&misfit.to_string()));
                 }
                 Err(misfit) => {
-                    let (order_id, saga_id) = (self.order, self.order.saga());
+                    let (order_id, saga_id) = (self.order, self.id());
                     tracing::error!(%order_id, %saga_id, ?reply, %misfit, "an answer does not fit the history");
                     reply = Reply::Stuck { cause: "unexpected_answer".to_owned() };
                     continue;
@@ -163,7 +163,7 @@ impl Driver<'_> {
     }
 
     fn tell(&self, events: &[Event]) {
-        let (order_id, saga_id, position) = (self.order, self.order.saga(), self.history.position.0);
+        let (order_id, saga_id, position) = (self.order, self.id(), self.history.position.0);
         tracing::debug!(%order_id, %saga_id, position, events = events.len(), "appended");
         for notice in events.iter().filter_map(Event::notice) {
             match notice {

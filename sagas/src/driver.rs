@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use commands::History;
 use domain::OrderId;
 use domain::fulfillment::FulfillmentSaga;
-use domain::saga::{Action, AnySaga, Direction, Next, Reply, Which};
+use domain::saga::{Action, AnySaga, Direction, Next, Reply, SagaRef, Which};
 use eventstore::{Position, slot_of};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -128,6 +128,10 @@ impl<'a> Driver<'a> {
         state.one(self.order, self.which).unwrap_or(AnySaga::Fulfillment(FulfillmentSaga { order: self.order, state }))
     }
 
+    pub(crate) fn id(&self) -> SagaRef {
+        SagaRef { order: self.order, which: self.which }
+    }
+
     /// An event was recorded at that time: sagas that it moved are where they are since then.
     pub(crate) fn mark(&mut self, at: DateTime<Utc>) {
         for which in self.history.fulfillment.sagas() {
@@ -213,7 +217,7 @@ impl<'a> Driver<'a> {
     pub(crate) fn stuck(&self, why: &str) -> Leave {
         metrics::stuck();
         let (step, ..) = self.saga().at();
-        tracing::error!(order_id = %self.order, saga_id = %self.order.saga(), step, why, "the saga can't be carried on");
+        tracing::error!(order_id = %self.order, saga_id = %self.id(), step, why, "the saga can't be carried on");
         Leave::Until { due: Instant::now() + STUCK_FOR, parked: None }
     }
 }
