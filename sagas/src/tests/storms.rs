@@ -174,6 +174,15 @@ impl Storm {
             world.operate(*order, Command::Resume).await;
         }
         world.settle(30 * MINUTE).await;
+        // A call that was asked after, and was not there yet, has arrived or never will. Asked again, what it did is found.
+        sleep(world.late).await;
+        for order in orders {
+            let history = world.history(order).await;
+            if history.fulfillment.saga.paused.is_some_and(|paused| paused.cause == "outcome_unknown") {
+                world.retry(order).await;
+            }
+        }
+        world.settle(30 * MINUTE).await;
         world.check().await;
         for runner in runners {
             runner.stop().await;
