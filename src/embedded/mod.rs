@@ -14,9 +14,9 @@ pub mod postgres;
 pub mod simulators;
 pub mod supervise;
 
-use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use data_dir::DataDir;
 use download::Cache;
@@ -57,9 +57,33 @@ fn free_port(wanted: Option<u16>, taken: &[u16]) -> io::Result<u16> {
     Err(io::Error::other("the system offers no free port on 127.0.0.1"))
 }
 
+/// Whether a server says, from there on in its log, that its port was another program's. That one may be gone again by now: a port serves
+/// for a moment as the near end of somebody's connection.
+fn lost_its_port(log: &Path, from: u64) -> bool {
+    const SAID_BY_ALL: &[u8] = b"Address already in use";
+    let log = fs::read(log).unwrap_or_default();
+    let said = usize::try_from(from).ok().and_then(|from| log.get(from..)).unwrap_or_default();
+    said.windows(SAID_BY_ALL.len()).any(|words| words == SAID_BY_ALL)
+}
+
+/// How long a log is now.
+fn length_of(log: &Path) -> u64 {
+    fs::metadata(log).map_or(0, |log| log.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_port_is_what_the_log_says_of_this_start_and_not_of_those_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        assert!(!lost_its_port(&log, length_of(&log)));
+        fs::write(&log, "could not bind IPv4 address: Address already in use\n").unwrap();
+        assert!(lost_its_port(&log, 0));
+        assert!(!lost_its_port(&log, length_of(&log)));
+    }
 
     #[test]
     fn a_port_in_use_is_not_chosen_again() {

@@ -108,6 +108,40 @@ impl Scratch {
     }
 }
 
+/// What a server has done since it started, as its statistics tell.
+#[derive(Debug)]
+pub struct ServerCounts(Vec<(String, f64)>);
+
+impl ServerCounts {
+    /// An idle connection tells what it did within so long.
+    const TOLD_WITHIN: Duration = Duration::from_secs(11);
+
+    /// Waits until all is told.
+    pub async fn take(server: &str) -> Result<ServerCounts, Error> {
+        tokio::time::sleep(ServerCounts::TOLD_WITHIN).await;
+        let mut connection = PgConnection::connect(server).await?;
+        let counts = sqlx::query_as(
+            "SELECT key, value::double precision
+               FROM jsonb_each_text(
+                    (SELECT jsonb_build_object('commits', sum(xact_commit), 'rollbacks', sum(xact_rollback),
+                                               'rows_inserted', sum(tup_inserted), 'rows_updated', sum(tup_updated),
+                                               'rows_deleted', sum(tup_deleted), 'rows_fetched', sum(tup_fetched))
+                       FROM pg_stat_database)
+                    || (SELECT to_jsonb(wal) - 'stats_reset' FROM pg_stat_wal AS wal))
+              WHERE value IS NOT NULL
+              ORDER BY key",
+        );
+        let counts = counts.fetch_all(&mut connection).await?;
+        connection.close().await?;
+        Ok(ServerCounts(counts))
+    }
+
+    /// Each count's name, and how it is now and was then.
+    pub fn beside<'a>(&'a self, then: &'a ServerCounts) -> impl Iterator<Item = (&'a str, f64, f64)> {
+        self.0.iter().zip(&then.0).map(|((name, now), (_, then))| (name.as_str(), *now, *then))
+    }
+}
+
 /// One connection that inserts events as they are given: no versions, no claims, no order but its own.
 #[derive(Debug)]
 pub struct PlainLane {

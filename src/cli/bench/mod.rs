@@ -9,6 +9,7 @@ mod figures;
 mod growth;
 mod load;
 mod mirror;
+mod path;
 mod sagas;
 mod server;
 
@@ -25,6 +26,7 @@ pub enum Bench {
     Codec(codec::CodecBench),
     Growth(growth::GrowthBench),
     Mirror(mirror::MirrorBench),
+    Sagas(path::SagasBench),
     Timers(sagas::timers::TimersBench),
     Waiting(sagas::waiting::WaitingBench),
     /// The other process of `waiting`
@@ -43,6 +45,7 @@ pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
         Bench::Mirror(bench) => {
             (bench.json, measure(settings, async |server| mirror::run(settings, server, bench).await).await)
         }
+        Bench::Sagas(bench) => (bench.json, path::run(settings, bench).await),
         Bench::Timers(bench) => {
             (bench.json, measure(settings, async |server| sagas::timers::run(server, bench).await).await)
         }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::data_dir::{DataDir, DataDirError, write_atomically};
 use super::supervise::{self, Server, Spec, State, StopSignal};
-use super::{Launcher, download, free_port};
+use super::{Launcher, download, free_port, length_of, lost_its_port};
 
 /// The broker's heap. It holds caches only: what is written lies in the system's page cache.
 const HEAP: &str = "-Xmx320m";
@@ -193,14 +193,13 @@ impl<'a> Node<'a> {
             let ports = choose(wanted).map_err(Error::io("find a free port"))?;
             self.configure(ports, &cluster_id)?;
             self.format(&cluster_id).await?;
-            let from = fs::metadata(&self.log).map_or(0, |log| log.len());
+            let from = length_of(&self.log);
             let server = Server::start(self.exe, self.server()).await?;
             match self.ready(&server, ports, from).await {
                 Ok(()) => return Ok((server, ports)),
                 Err(error) => {
                     server.stop().await;
-                    let taken = choose(Some(ports)).is_ok_and(|free| free != ports);
-                    if !taken || attempt >= PORT_ATTEMPTS {
+                    if !lost_its_port(&self.log, from) || attempt >= PORT_ATTEMPTS {
                         return Err(error);
                     }
                     wanted = None;

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 
 use super::data_dir::{DataDir, DataDirError};
 use super::supervise::{self, Account, Server, Spec, State, StopSignal};
-use super::{Launcher, download, free_port};
+use super::{Launcher, download, free_port, length_of, lost_its_port};
 
 const USER: &str = "waybill";
 const DATABASE: &str = "waybill";
@@ -192,13 +192,13 @@ async fn run(data_dir: &DataDir, launcher: &Launcher, data: &Path, base: Spec) -
         data_dir.write_json(SETTINGS_FILE, &Settings { port: Some(port) })?;
         let mut spec = base.clone();
         spec.args.extend(arguments(port));
+        let from = length_of(&spec.log);
         let server = Server::start(&launcher.exe, spec.clone()).await?;
         match ready(&server, data, port, &spec).await {
             Ok(()) => return Ok((server, port)),
             Err(error) => {
                 server.stop().await;
-                let taken = free_port(Some(port), &[]).is_ok_and(|free| free != port);
-                if !taken || attempt >= PORT_ATTEMPTS {
+                if !lost_its_port(&spec.log, from) || attempt >= PORT_ATTEMPTS {
                     return Err(error);
                 }
                 wanted = None;
