@@ -1,5 +1,10 @@
 //! The `waybill` command line.
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// A third of the processor's time under load went into the system's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);

@@ -78,7 +78,7 @@ pub fn encode(event: &Event, rank: usize) -> Result<NewEvent, HistoryError> {
     Ok(NewEvent {
         event_type: Cow::Borrowed(event.event_type()),
         schema_version: event.schema_version(),
-        payload: serde_json::value::to_raw_value(event)?,
+        payload: serde_json::value::to_raw_value(event)?.into(),
         rank: u16::try_from(rank).unwrap_or(u16::MAX),
     })
 }

@@ -3,6 +3,7 @@ use crate::{Incarnation, Metadata, Position, Slot, StreamId, Version};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The largest payload of one event, in bytes.
@@ -25,7 +26,7 @@ pub const MAX_TEXT_BYTES: usize = 2_048;
 pub struct Append {
     pub shop: String,
     /// Shared by every event of the append. `metadata.command_id` is the append's identity: sent twice, it is written once.
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
     pub streams: Vec<StreamAppend>,
     pub claims: Vec<Claim>,
     pub balances: Vec<BalanceChange>,
@@ -39,10 +40,10 @@ pub struct Append {
 
 impl Append {
     /// Nothing yet: the beginning of an append.
-    pub fn new(shop: impl Into<String>, metadata: Metadata) -> Append {
+    pub fn new(shop: impl Into<String>, metadata: impl Into<Arc<Metadata>>) -> Append {
         Append {
             shop: shop.into(),
-            metadata,
+            metadata: metadata.into(),
             streams: Vec::new(),
             claims: Vec::new(),
             balances: Vec::new(),
@@ -79,7 +80,7 @@ impl Expected {
 pub struct NewEvent {
     pub event_type: Cow<'static, str>,
     pub schema_version: i16,
-    pub payload: Box<RawValue>,
+    pub payload: Arc<RawValue>,
     /// Within its append, events take their positions by this rank, then by the order given: causes before effects across streams.
     pub rank: u16,
 }

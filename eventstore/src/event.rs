@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// An event of the log. Equal to what every other reader of this position sees, for ever.
@@ -20,8 +21,9 @@ pub struct RecordedEvent {
     pub event_type: Cow<'static, str>,
     pub schema_version: i16,
     /// The JSON text as it was appended, byte for byte; at most 256 KiB.
-    pub payload: Box<RawValue>,
-    pub metadata: Metadata,
+    pub payload: Arc<RawValue>,
+    /// The same for all events of an append.
+    pub metadata: Arc<Metadata>,
     /// Server time of the append; never goes back along positions.
     pub recorded_at: DateTime<Utc>,
 }

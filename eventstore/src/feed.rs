@@ -69,7 +69,7 @@ impl EventFeed for StoreFeed {
                 };
                 let _ = tokio::time::timeout(LOOK_ANYWAY, moved).await;
             }
-            let events = self.store.read_log(after, max.max(1)).await?;
+            let events = self.store.read_next(after, max.max(1)).await?;
             if let Some(last) = events.last() {
                 self.after = last.position;
                 return Ok(events);

@@ -15,11 +15,13 @@ mod queue;
 pub(crate) use queue::GroupCommit;
 
 use crate::prepared::{Prepared, Touched};
-use crate::{AppendError, Appended, Position};
+use crate::recent::Recent;
+use crate::{AppendError, Appended, Incarnation, Position};
 use async_trait::async_trait;
 use metrics::{counter, gauge, histogram};
 use queue::Waiting;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
@@ -72,10 +74,19 @@ const MAX_SENDS: u32 = 3;
 #[async_trait]
 pub(crate) trait Writer: Send + 'static {
     /// Writes all members that can be taken, in one commit; an answer for each. Answers after the commit.
-    async fn write(&mut self, batch: &[&Prepared]) -> Result<Vec<Result<Appended, AppendError>>, WriteError>;
+    async fn write(&mut self, batch: &[&Prepared]) -> Result<Written, WriteError>;
 
     /// After `WriteError::Lost`: what of this was written? Certain: what isn't found here never will be written.
     async fn recall(&mut self, batch: &[&Prepared]) -> Result<Vec<Option<Appended>>, WriteError>;
+}
+
+/// A batch that was committed.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The life of the log that it was written in.
+    pub(crate) incarnation: Incarnation,
+    /// Of each member.
+    pub(crate) outcomes: Vec<Result<Appended, AppendError>>,
 }
 
 #[derive(Debug)]
@@ -102,10 +113,15 @@ impl Waiting {
 }
 
 impl GroupCommit {
-    /// Starts the task. It ends when this is dropped, after what was handed in. `head` is moved after each commit.
-    pub(crate) fn start(writer: impl Writer, limits: Limits, head: watch::Sender<Position>) -> GroupCommit {
+    /// Starts the task. It ends when this is dropped, after what was handed in. After each commit `recent` is told, then `head` is moved.
+    pub(crate) fn start(
+        writer: impl Writer,
+        limits: Limits,
+        head: watch::Sender<Position>,
+        recent: Arc<Recent>,
+    ) -> GroupCommit {
         let (near, waiting) = GroupCommit::new(limits);
-        tokio::spawn(Batches { writer, limits, head, waiting, held: VecDeque::new() }.run());
+        tokio::spawn(Batches { writer, limits, head, recent, waiting, held: VecDeque::new() }.run());
         near
     }
 }
@@ -115,6 +131,7 @@ struct Batches<W> {
     writer: W,
     limits: Limits,
     head: watch::Sender<Position>,
+    recent: Arc<Recent>,
     waiting: mpsc::Receiver<Waiting>,
     /// Taken from the queue, but left out of the batches so far; before all that is in the queue.
     held: VecDeque<Waiting>,
@@ -201,15 +218,26 @@ impl<W: Writer> Batches<W> {
             part.iter_mut().for_each(|waiting| waiting.sends += 1);
             let members: Vec<&Prepared> = part.iter().map(|waiting| &*waiting.prepared).collect();
             match self.writer.write(&members).await {
-                Ok(outcomes) => self.answer(part.into_iter().zip(outcomes)),
+                Ok(Written { incarnation, outcomes }) => {
+                    for (prepared, outcome) in members.iter().zip(&outcomes) {
+                        if let Ok(appended) = outcome {
+                            self.recent.committed(prepared, incarnation, appended);
+                        }
+                    }
+                    self.answer(part.into_iter().zip(outcomes));
+                }
                 Err(WriteError::Fault(_)) if part.len() > 1 => {
                     part.iter_mut().for_each(|waiting| waiting.sends -= 1);
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
                 }
                 Err(WriteError::Fault(why)) => self.fail(part, &AppendError::Invalid(why)),
-                Err(WriteError::Unavailable(why)) => self.fail(part, &AppendError::Unavailable(why)),
+                Err(WriteError::Unavailable(why)) => {
+                    self.recent.forget();
+                    self.fail(part, &AppendError::Unavailable(why));
+                }
                 Err(WriteError::Lost(why)) => {
+                    self.recent.forget();
                     tracing::warn!(members = part.len(), why, "lost the connection during an append");
                     parts.push(self.settle(part, &why).await);
                 }

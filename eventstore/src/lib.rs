@@ -22,6 +22,7 @@ pub mod lives;
 pub mod log_file;
 pub mod memory;
 mod prepared;
+mod recent;
 pub mod shops;
 pub mod sql;
 pub mod store;

@@ -37,6 +37,18 @@ pub trait EventStore: Send + Sync + std::fmt::Debug {
     /// Events after `after`, in position order, at most `limit`. Empty at the head; never a gap.
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError>;
 
+    /// What comes after `after` and was appended by this very process, as far as it still holds it in memory: as `read_log` tells it, without
+    /// asking the database. Empty: it can't tell.
+    fn recent(&self, _after: Position, _limit: usize) -> Vec<RecordedEvent> {
+        Vec::new()
+    }
+
+    /// `read_log` for whoever follows the head.
+    async fn read_next(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
+        let recent = self.recent(after, limit);
+        if recent.is_empty() { self.read_log(after, limit).await } else { Ok(recent) }
+    }
+
     /// `read_streams` as it was at a position: what came later is left out.
     async fn read_streams_as_of(&self, id: Uuid, upto: Position) -> Result<Vec<RecordedEvent>, ReadError> {
         let mut events = self.read_streams(id).await?;

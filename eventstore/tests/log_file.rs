@@ -75,7 +75,7 @@ async fn random_log(store: &PgEventStore, seed: u64, appends: u64) {
             };
             event.schema_version = dice.roll(5) as i16;
         }
-        given.metadata.reason_code = (dice.roll(2) == 0).then(|| "„wörtlich“\n\"☕\"".to_owned());
+        Arc::make_mut(&mut given.metadata).reason_code = (dice.roll(2) == 0).then(|| "„wörtlich“\n\"☕\"".to_owned());
         given = changed(given, &mut dice, seed * 1_000 + n, stream);
         if dice.roll(10) == 0 {
             given = given.moving(&format!("reader ü {seed}"), checkpoint, n as i64 + 1);

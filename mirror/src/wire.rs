@@ -153,8 +153,8 @@ where
         shop: found.text(SHOP)?.to_owned(),
         event_type: Cow::Owned(found.text(TYPE)?.to_owned()),
         schema_version: found.number(SCHEMA_VERSION)?,
-        payload,
-        metadata: parse_metadata(found.text(METADATA)?)?,
+        payload: payload.into(),
+        metadata: parse_metadata(found.text(METADATA)?)?.into(),
         recorded_at: parse_time(found.text(CE_TIME)?)?,
     };
     let refill = found.get(REFILL).map(|_| found.number(REFILL)).transpose()?.map(Position);

@@ -198,7 +198,7 @@ impl Given {
             stream.events.push(NewEvent {
                 event_type: event.event_type().into(),
                 schema_version: event.schema_version(),
-                payload: serde_json::value::to_raw_value(event).unwrap(),
+                payload: serde_json::value::to_raw_value(event).unwrap().into(),
                 rank: u16::try_from(rank).unwrap(),
             });
         }
@@ -301,7 +301,7 @@ impl Given {
         payload: &str,
     ) -> Position {
         let payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
-        let event = NewEvent { event_type: event_type.into(), schema_version, payload, rank: 0 };
+        let event = NewEvent { event_type: event_type.into(), schema_version, payload: payload.into(), rank: 0 };
         let mut append = empty_append("dev", ActorKind::System);
         append.streams.push(StreamAppend { stream, expected: Expected::Any, events: vec![event] });
         self.store.append(append).await.unwrap();

@@ -249,7 +249,7 @@ mod tests {
             app_version: "test".into(),
         };
         let payload = serde_json::value::to_raw_value(&serde_json::json!({})).unwrap();
-        let event = NewEvent { event_type: event_type.into(), schema_version: 1, payload, rank: 0 };
+        let event = NewEvent { event_type: event_type.into(), schema_version: 1, payload: payload.into(), rank: 0 };
         let mut append = Append::new("dev", metadata);
         append.streams.push(StreamAppend { stream: stream.clone(), expected: Expected::Any, events: vec![event] });
         store.append(append).await.unwrap();

@@ -5,6 +5,7 @@ use crate::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub fn stream() -> StreamId {
@@ -26,8 +27,8 @@ pub fn metadata() -> Metadata {
     }
 }
 
-pub fn payload(json: &str) -> Box<RawValue> {
-    RawValue::from_string(json.to_owned()).unwrap()
+pub fn payload(json: &str) -> Arc<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap().into()
 }
 
 pub fn event(event_type: &'static str) -> NewEvent {

@@ -14,7 +14,7 @@ pub async fn an_append_is_read_back_as_it_was_given(store: Arc<impl EventStore +
     let text = "{ \"b\" : 1,\n \"a\": \"\u{fc}\", \"a\": 2.50, \"deep\": [[{}]], \"escaped\": \"\\\\u0000\" }";
     given.streams[0].events[0].payload = payload(text);
     given.streams[0].events[0].schema_version = 3;
-    given.metadata.reason_code = Some("requested".into());
+    Arc::make_mut(&mut given.metadata).reason_code = Some("requested".into());
     let appended = store.append(given.clone()).await.unwrap();
     assert_eq!((appended.first, appended.last), (Position(1), Position(1)));
 

@@ -1,10 +1,11 @@
 //! Group commit against a writer of the test: who is in a batch, who waits, and what a fault does to the others.
 mod bounds;
 
-use super::{GroupCommit, Limits, WriteError, Writer};
+use super::{GroupCommit, Limits, WriteError, Writer, Written};
 use crate::prepared::Prepared;
+use crate::recent::Recent;
 use crate::{
-    Actor, ActorKind, Append, AppendError, Appended, CheckpointWrite, Expected, Incarnation, Metadata, NewEvent,
+    Actor, ActorKind, Append, AppendError, Appended, CheckpointWrite, Expected, Incarnation, Log, Metadata, NewEvent,
     Position, Source, StreamAppend, StreamId, Version,
 };
 use async_trait::async_trait;
@@ -32,7 +33,7 @@ fn first_type(prepared: &Prepared) -> String {
 
 #[async_trait]
 impl Writer for Scripted {
-    async fn write(&mut self, batch: &[&Prepared]) -> Result<Vec<Result<Appended, AppendError>>, WriteError> {
+    async fn write(&mut self, batch: &[&Prepared]) -> Result<Written, WriteError> {
         self.gate.acquire().await.unwrap().forget();
         let types: Vec<String> = batch.iter().map(|prepared| first_type(prepared)).collect();
         self.log.lock().unwrap().push(types.clone());
@@ -55,7 +56,7 @@ impl Writer for Scripted {
             self.losses -= 1;
             return Err(WriteError::Lost("lost".into()));
         }
-        Ok(outcomes)
+        Ok(Written { incarnation: Incarnation(1), outcomes })
     }
 
     async fn recall(&mut self, batch: &[&Prepared]) -> Result<Vec<Option<Appended>>, WriteError> {
@@ -73,13 +74,15 @@ struct Bench {
     log: Arc<Mutex<Vec<Vec<String>>>>,
     gate: Arc<Semaphore>,
     head: watch::Receiver<Position>,
+    recent: Arc<Recent>,
 }
 
 fn bench(limits: Limits, losses: u32, recall_fails: u32) -> Bench {
     let (log, gate) = (Arc::default(), Arc::new(Semaphore::new(0)));
     let writer = Scripted { log: Arc::clone(&log), gate: gate.clone(), losses, written: Vec::new(), recall_fails };
     let (sender, head) = watch::channel(Position::ZERO);
-    Bench { commit: Arc::new(GroupCommit::start(writer, limits, sender)), log, gate, head }
+    let recent = Arc::new(Recent::new(Log::MAIN));
+    Bench { commit: Arc::new(GroupCommit::start(writer, limits, sender, recent.clone())), log, gate, head, recent }
 }
 
 type Pending = tokio::task::JoinHandle<Result<Appended, AppendError>>;
@@ -106,7 +109,7 @@ fn append(stream: Uuid, event_type: &'static str) -> Append {
     let event = NewEvent {
         event_type: event_type.into(),
         schema_version: 1,
-        payload: RawValue::from_string("{}".into()).unwrap(),
+        payload: RawValue::from_string("{}".into()).unwrap().into(),
         rank: 0,
     };
     let metadata = Metadata {
@@ -219,6 +222,21 @@ async fn a_lost_batch_that_was_written_is_recognised() {
     assert_eq!(appended.last, Position(1));
     assert_eq!(bench.batches().len(), 1, "not sent again");
     assert_eq!(*bench.head.borrow(), Position(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_beside_it_have_what_was_committed_and_nothing_of_before_a_loss() {
+    let bench = bench(Limits::default(), 1, 0);
+    let held = |after| bench.recent.after(Position(after), 10).len();
+    bench.gate.add_permits(10);
+    for event_type in ["a", "b"] {
+        bench.hand_in(id(), event_type).await.await.unwrap().unwrap();
+    }
+    assert_eq!((held(0), held(1)), (2, 1));
+    assert_eq!(bench.hand_in(id(), "lost").await.await.unwrap().unwrap().last, Position(3));
+    assert_eq!((held(0), held(2)), (0, 0));
+    bench.hand_in(id(), "c").await.await.unwrap().unwrap();
+    assert_eq!((held(2), held(3)), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

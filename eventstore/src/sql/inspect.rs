@@ -79,8 +79,8 @@ impl StoredEvent {
             shop: self.shop,
             event_type: self.event_type.into(),
             schema_version: self.schema_version,
-            payload,
-            metadata,
+            payload: payload.into(),
+            metadata: metadata.into(),
             recorded_at: self.recorded_at,
         })
     }

@@ -25,8 +25,10 @@ pub use claim_days::{ClaimDays, DAYS_AHEAD};
 pub use migrate::{MIGRATOR, MigrateError, migrate};
 pub(crate) use read::position_at;
 
+use crate::cache::Cache;
 use crate::group_commit::{GroupCommit, Limits};
 use crate::prepared::Prepared;
+use crate::recent::Recent;
 use crate::{
     Append, AppendError, Appended, Attendance, ClaimRecord, EventStore, Incarnation, Lease, Log, LogHead,
     MAX_READ_AT_ONCE, Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove,
@@ -39,6 +41,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
+
+/// Entries of the vault that were sealed here: kept for a while, sealed as they are. An order's saga opens them twice.
+const MAX_SEALED: usize = 4_096;
+const SEALED_BELIEVED: Duration = Duration::from_secs(60);
 
 /// How the store behaves; the default is meant to fit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +59,9 @@ pub struct PgEventStore {
     log: Log,
     appends: GroupCommit,
     head: watch::Sender<Position>,
+    recent: Arc<Recent>,
+    /// What was just sealed is opened soon.
+    sealed: Cache<Uuid, (Uuid, Arc<[u8]>)>,
     /// Fed by Kafka alone: it takes no appends.
     replica: bool,
     claim_days: watch::Receiver<ClaimDays>,
@@ -72,10 +81,22 @@ impl PgEventStore {
         claim_days::tell(claim_days::keep(&pool).await, &state);
         let look_after = claim_days::look_after(pool.clone(), missed.clone(), state);
         let writer = write::PgWriter::new(&pool, log, missed);
-        let appends = GroupCommit::start(writer, options.limits, head.clone());
+        let recent = Arc::new(Recent::new(log));
+        let appends = GroupCommit::start(writer, options.limits, head.clone(), recent.clone());
         let listener = AbortOnDropHandle::new(tokio::spawn(listen::follow(pool.clone(), log, head.clone())));
         let look_after = AbortOnDropHandle::new(tokio::spawn(look_after));
-        Ok(PgEventStore { pool, log, appends, head, replica, claim_days, _listener: listener, _claim_days: look_after })
+        Ok(PgEventStore {
+            pool,
+            log,
+            appends,
+            head,
+            recent,
+            sealed: Cache::new(MAX_SEALED, SEALED_BELIEVED).named("sealed"),
+            replica,
+            claim_days,
+            _listener: listener,
+            _claim_days: look_after,
+        })
     }
 
     /// How it stands with the partitions of claims that expire.
@@ -96,6 +117,12 @@ impl PgEventStore {
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
+
+    fn keep_sealed(&self, prepared: &Prepared) {
+        for entry in &prepared.append.vault {
+            self.sealed.insert(entry.subject, (entry.person, entry.sealed.as_slice().into()));
+        }
+    }
 }
 
 #[async_trait]
@@ -111,7 +138,12 @@ impl EventStore for PgEventStore {
         let prepared = Arc::new(Prepared::new(append)?);
         let refusal = match self.appends.append(prepared.clone()).await {
             Err(refusal) if refusal.may_be_its_own() => refusal,
-            outcome => return outcome,
+            outcome => {
+                if outcome.is_ok() {
+                    self.keep_sealed(&prepared);
+                }
+                return outcome;
+            }
         };
         match recall::recall(&self.pool, self.log, &prepared).await {
             Ok(Some(appended)) => Ok(appended),
@@ -138,6 +170,10 @@ impl EventStore for PgEventStore {
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, ReadError> {
         within(read::log(&self.pool, self.log, after, limit)).await
+    }
+
+    fn recent(&self, after: Position, limit: usize) -> Vec<RecordedEvent> {
+        self.recent.after(after, limit)
     }
 
     async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, ReadError> {
@@ -202,6 +238,9 @@ impl EventStore for PgEventStore {
     }
 
     async fn sealed(&self, subject: Uuid) -> Result<Option<(Uuid, Vec<u8>)>, ReadError> {
+        if let Some((person, sealed)) = self.sealed.get(&subject) {
+            return Ok(Some((person, sealed.to_vec())));
+        }
         within(read::sealed(&self.pool, subject)).await
     }
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use sqlx::PgPool;
 use sqlx::types::Json;
 use std::collections::HashMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The end of the year 9999, in seconds since 1970.
@@ -42,8 +43,8 @@ impl Row {
             shop: self.shop,
             event_type: self.event_type.into(),
             schema_version: self.schema_version,
-            payload: self.payload.0,
-            metadata,
+            payload: self.payload.0.into(),
+            metadata: Arc::new(metadata),
             recorded_at: self.recorded_at,
         };
         let sent = Sent {

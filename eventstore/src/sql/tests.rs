@@ -31,7 +31,7 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
             let size = 1 + dice.roll(30) as usize;
             let appends: Vec<Append> = streams.iter().take(size).map(|own| random_append(&mut dice, own)).collect();
             let members: Vec<Prepared> = appends.iter().map(|a| Prepared::new(a.clone()).unwrap()).collect();
-            let answers = writer.write(&members.iter().collect::<Vec<_>>()).await.unwrap();
+            let answers = writer.write(&members.iter().collect::<Vec<_>>()).await.unwrap().outcomes;
             assert_eq!(answers.len(), appends.len());
             for ((given, answer), n) in appends.into_iter().zip(answers).zip(0..) {
                 match &answer {

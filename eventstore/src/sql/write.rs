@@ -2,7 +2,7 @@
 use super::batch::Columns;
 use super::connection::AppendConnection;
 use super::recall::recall;
-use crate::group_commit::{WriteError, Writer};
+use crate::group_commit::{WriteError, Writer, Written};
 use crate::prepared::Prepared;
 use crate::{AppendError, Appended, Expected, Incarnation, Log, Position, Refusal, TakenClaim, Version};
 use async_trait::async_trait;
@@ -45,22 +45,22 @@ impl PgWriter {
 
 #[async_trait]
 impl Writer for PgWriter {
-    async fn write(&mut self, batch: &[&Prepared]) -> Result<Vec<Result<Appended, AppendError>>, WriteError> {
+    async fn write(&mut self, batch: &[&Prepared]) -> Result<Written, WriteError> {
         let log = self.log;
         let connection = self.connection.get().await.map_err(|error| WriteError::Unavailable(error.to_string()))?;
         let mut columns = Columns::of(batch);
-        let mut written = tokio::time::timeout(WRITE_TIMEOUT, call(&mut *connection, log, &columns)).await;
-        if let Ok(Err(error)) = &written
+        let mut answered = tokio::time::timeout(WRITE_TIMEOUT, call(&mut *connection, log, &columns)).await;
+        if let Ok(Err(error)) = &answered
             && misses_a_partition(error)
         {
             // Nobody is to wait, and no key to be forgotten, because a table is not there yet.
             self.missed.notify_one();
             counter!("waybill_claims_without_partition_total").increment(1);
             columns.keep_claims_for_ever();
-            written = tokio::time::timeout(WRITE_TIMEOUT, call(connection, log, &columns)).await;
+            answered = tokio::time::timeout(WRITE_TIMEOUT, call(connection, log, &columns)).await;
         }
-        let failure = match written {
-            Ok(Ok(written)) => return written.outcomes(batch),
+        let failure = match answered {
+            Ok(Ok(answered)) => return Ok(answered.outcomes(batch)),
             Ok(Err(error)) => judge(&error),
             Err(_) => WriteError::Lost(format!("no answer for {} s", WRITE_TIMEOUT.as_secs())),
         };
@@ -103,7 +103,7 @@ fn judge(error: &Error) -> WriteError {
     }
 }
 
-struct Written {
+struct Answered {
     base: i64,
     incarnation: Incarnation,
     recorded_at: DateTime<Utc>,
@@ -151,7 +151,7 @@ struct Taken {
     position: i64,
 }
 
-async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Result<Written, Error> {
+async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Result<Answered, Error> {
     // `fetch_all` and not `fetch_one`: it reads on to ReadyForQuery, which is sent after the commit. The row comes before it.
     let mut rows = sqlx::query!(
         r#"SELECT base AS "base!", incarnation AS "incarnation!", recorded_at AS "recorded_at!",
@@ -215,7 +215,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
     .fetch_all(connection)
     .await?;
     let row = rows.pop().ok_or(Error::RowNotFound)?;
-    Ok(Written {
+    Ok(Answered {
         base: row.base,
         incarnation: Incarnation(row.incarnation),
         recorded_at: row.recorded_at,
@@ -223,9 +223,9 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
     })
 }
 
-impl Written {
+impl Answered {
     /// An answer for each member: those that aren't refused have taken their positions one after the other.
-    fn outcomes(self, batch: &[&Prepared]) -> Result<Vec<Result<Appended, AppendError>>, WriteError> {
+    fn outcomes(self, batch: &[&Prepared]) -> Written {
         let mut refused: Vec<Option<AppendError>> = vec![None; batch.len()];
         let streams: Vec<_> = batch.iter().flat_map(|prepared| &prepared.append.streams).collect();
         for refusal in self.refusals {
@@ -244,7 +244,7 @@ impl Written {
                 Ok(Appended { first: Position(first), last: Position(last), recorded_at: self.recorded_at })
             }
         });
-        Ok(outcomes.collect())
+        Written { incarnation: self.incarnation, outcomes: outcomes.collect() }
     }
 }
 

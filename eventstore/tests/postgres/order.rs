@@ -187,7 +187,7 @@ async fn the_time_of_record_does_not_go_back_with_a_clock_that_does() {
     for instance in [&store, &two, &store] {
         let mut given = append().with(&stream(), 0, &["a"]);
         // What an instance's own clock says stands in the metadata alone.
-        given.metadata.occurred_at = future - chrono::TimeDelta::days(400);
+        Arc::make_mut(&mut given.metadata).occurred_at = future - chrono::TimeDelta::days(400);
         let appended = append_surely(instance, &given).await;
         assert_eq!(appended.recorded_at, future);
     }

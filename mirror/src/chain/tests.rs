@@ -19,7 +19,7 @@ fn record(kind: &'static str, half: u8, position: i64, refill: Option<i64>) -> D
         event_type: "Traded".into(),
         schema_version: 1,
         payload: given::payload("{}"),
-        metadata: given::metadata(),
+        metadata: given::metadata().into(),
         recorded_at: given::at(0),
     };
     Decoded { event, prev: Place::START, refill: refill.map(Position), lives: vec![] }

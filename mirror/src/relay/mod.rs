@@ -34,6 +34,9 @@ const MIN_BATCH_EVENTS: usize = 16;
 const TARGET_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// With nothing to do, the store and the topics are looked at this often.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
+/// After a transaction the relay rests for as long as that took, and for no longer than this: what came meanwhile goes together. Most of what
+/// a transaction costs, it costs however many records it holds.
+const LONGEST_REST: Duration = Duration::from_millis(20);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How often a halted relay looks whether it may go on.
@@ -187,7 +190,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Writes a batch, and reads the next one meanwhile if there is one for sure.
+    /// Writes a batch, and reads the next one meanwhile if there is a backlog.
     async fn write(
         &mut self,
         session: &mut Session,
@@ -197,15 +200,20 @@ impl Relay {
         let last = batch.last().map_or(session.after(), |event| event.position);
         let full = batch.len() >= self.limit;
         self.limit = next_limit(&batch);
-        let more = full || *head.borrow_and_update() > last;
         let began = Instant::now();
         let stop = self.stop.clone();
         let (written, next) = tokio::join!(session.write(Arc::new(batch), &stop), async {
-            if more { self.read(last).await } else { Ok(Vec::new()) }
+            if full { self.read(last).await } else { Ok(Vec::new()) }
         });
-        let records = written?;
-        self.reporter.transaction(records, began.elapsed().as_secs_f64());
+        let (records, took) = (written?, began.elapsed());
+        self.reporter.transaction(records, took.as_secs_f64());
         self.reporter.running(last, self.known_head(head, last));
+        if !full {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
+            }
+        }
         next
     }
 
@@ -217,7 +225,7 @@ impl Relay {
     async fn read(&self, after: Position) -> Result<Vec<RecordedEvent>, MirrorError> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            match self.store.read_log(after, self.limit).await {
+            match self.store.read_next(after, self.limit).await {
                 Ok(batch) => {
                     if let Some(first) = batch.first()
                         && first.position.0 != after.0 + 1

@@ -137,7 +137,7 @@ fn event(incarnation: i32) -> RecordedEvent {
         shop: "dev".into(),
         event_type: "OrderPlaced".into(),
         schema_version: 1,
-        payload: RawValue::from_string("{}".into()).unwrap(),
+        payload: RawValue::from_string("{}".into()).unwrap().into(),
         metadata: Metadata {
             command_id: Uuid::from_u128(1),
             causation_id: None,
@@ -148,7 +148,8 @@ fn event(incarnation: i32) -> RecordedEvent {
             occurred_at: at,
             trace_id: None,
             app_version: "0.1.0".into(),
-        },
+        }
+        .into(),
         recorded_at: at,
     }
 }

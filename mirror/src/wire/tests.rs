@@ -71,7 +71,7 @@ fn events() -> impl Strategy<Value = RecordedEvent> {
                 schema_version: schema,
                 payload: given::payload(&payload),
                 recorded_at: metadata.occurred_at.with_timezone(&Utc) + chrono::TimeDelta::nanoseconds(nanos.into()),
-                metadata,
+                metadata: metadata.into(),
             }
         },
     )
@@ -98,7 +98,7 @@ fn placed() -> RecordedEvent {
         event_type: "OrderPlaced".into(),
         schema_version: 1,
         payload: given::payload(r#"{"order_ref": "cj-1"}"#),
-        metadata: given::metadata(),
+        metadata: given::metadata().into(),
         recorded_at: given::at(0),
     }
 }

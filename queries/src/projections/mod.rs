@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod fulfillments;
 mod history;
 pub(crate) mod orders;
+mod pace;
 pub(crate) mod parked;
 pub(crate) mod past;
 mod raise;

@@ -5,6 +5,7 @@ use super::{
     ChangedOrder, ProjectionError,
     builder::{BATCH_EVENTS, Builder},
     connection::live_pool,
+    pace::Pace,
     parked::Parked,
     requests::Request,
     standby::{somebody_drives, stand_by},
@@ -175,7 +176,8 @@ impl Runner {
     async fn follow(&mut self, pool: PgPool) -> Result<Infallible, ProjectionError> {
         let mut builder = Builder::take_over(self.store.clone(), pool.clone()).await?;
         let mut feed = StoreFeed::new(self.store.clone(), builder.position());
-        let head = self.store.watch_head();
+        let mut head = self.store.watch_head();
+        let mut pace = Pace::new();
         info!(position = %builder.position(), parked = builder.held.parked.len(), "the read model goes on");
         self.applied.send_replace(builder.position());
         if let Some(from) = builder.raised_from {
@@ -191,6 +193,7 @@ impl Runner {
                 self.carry_out(&pool, &mut builder).await?;
                 looked = Some(Instant::now());
             }
+            pace.rest(self.store.as_ref(), &mut head, builder.position()).await;
             let is_behind = *head.borrow() > builder.position();
             let events = match builder.held.parked.is_empty() || is_behind {
                 true => feed.next(BATCH_EVENTS).await?,
@@ -204,6 +207,7 @@ impl Runner {
             };
             let (started, count) = (Instant::now(), events.len());
             let changed = in_time(builder.apply(events)).await?;
+            pace.wrote(started.elapsed());
             self.now(RunnerState::Running);
             self.committed(&builder, &changed);
             histogram!("waybill_projection_batch_seconds").record(started.elapsed());

@@ -13,7 +13,7 @@ async fn record(world: &World, order: OrderId, event_type: &'static str) {
     let stream = StreamAppend {
         stream: StreamId::new(order.0, "order"),
         expected: Expected::Any,
-        events: vec![NewEvent { event_type: event_type.into(), schema_version: 1, payload, rank: 0 }],
+        events: vec![NewEvent { event_type: event_type.into(), schema_version: 1, payload: payload.into(), rank: 0 }],
     };
     let metadata = Metadata {
         command_id: Uuid::now_v7(),

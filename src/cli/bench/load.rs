@@ -20,7 +20,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     events: usize,
-    payload: Box<RawValue>,
+    payload: Arc<RawValue>,
 }
 
 impl Shape {
@@ -34,7 +34,7 @@ impl Shape {
         );
         let note = "n".repeat(bytes.saturating_sub(fixed.len()));
         let payload = format!(r#"{}{note}"}}"#, &fixed[..fixed.len() - 2]);
-        Ok(Shape { events, payload: RawValue::from_string(payload).context("the payload is no JSON")? })
+        Ok(Shape { events, payload: RawValue::from_string(payload).context("the payload is no JSON")?.into() })
     }
 
     pub(super) fn events(&self) -> usize {

@@ -154,6 +154,8 @@ impl<'a> Node<'a> {
         let mut args = vec![
             HEAP.to_owned(),
             "-XX:+UseSerialGC".into(),
+            // The optimising compiler would take half a core for minutes, for a broker that has little to do.
+            "-XX:TieredStopAtLevel=1".into(),
             "-Xshare:auto".into(),
             "-XX:+ExitOnOutOfMemoryError".into(),
             "-XX:-UsePerfData".into(),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 async fn record(app: &TestApp, stream: StreamId, event_type: &'static str, schema_version: i16) {
     let payload = serde_json::value::to_raw_value(&json!({})).unwrap();
-    let events = vec![NewEvent { event_type: event_type.into(), schema_version, payload, rank: 0 }];
+    let events = vec![NewEvent { event_type: event_type.into(), schema_version, payload: payload.into(), rank: 0 }];
     let streams = vec![StreamAppend { expected: Expected::Any, events, stream: stream.clone() }];
     app.store.append(Append { streams, ..Append::new("dev", metadata(stream.id)) }).await.unwrap();
 }

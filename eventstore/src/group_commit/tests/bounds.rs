@@ -9,7 +9,7 @@ use std::time::Duration;
 /// An append of about so many bytes.
 fn sized(event_type: &'static str, bytes: usize) -> Append {
     let mut given = append(id(), event_type);
-    given.streams[0].events[0].payload = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap();
+    given.streams[0].events[0].payload = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap().into();
     given
 }
 

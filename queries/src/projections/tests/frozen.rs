@@ -64,7 +64,7 @@ async fn receive_one(store: &PgEventStore) {
     let event = NewEvent {
         event_type: event.event_type().into(),
         schema_version: event.schema_version(),
-        payload: serde_json::value::to_raw_value(&event).unwrap(),
+        payload: serde_json::value::to_raw_value(&event).unwrap().into(),
         rank: 0,
     };
     let mut append = empty_append("dev", ActorKind::Warehouse);

@@ -46,7 +46,8 @@ impl Taught {
         if self.knows.load(Ordering::SeqCst) {
             for event in events.iter_mut().filter(|event| event.event_type == "OrderTeleported") {
                 event.event_type = "CancelRequested".into();
-                event.payload = serde_json::value::RawValue::from_string(r#"{"note_id":null}"#.to_owned()).unwrap();
+                event.payload =
+                    serde_json::value::RawValue::from_string(r#"{"note_id":null}"#.to_owned()).unwrap().into();
             }
         }
         events

@@ -50,6 +50,8 @@ impl fmt::Display for Pace {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) pace: Pace,
+    /// The number of the first order: none is placed twice.
+    pub(super) first: usize,
     pub(super) orders: usize,
     /// Of a hundred.
     pub(super) declined: u32,
@@ -57,7 +59,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    fn order(&self, number: usize) -> Order {
+    fn order(&self, nth: usize) -> Order {
+        let number = self.first + nth;
         Order { number, declined: number % 100 < self.declined as usize, skus: self.skus }
     }
 }

@@ -70,7 +70,7 @@ impl SagasBench {
             Pace::Open { rate, time } => (rate * time.as_secs_f64()) as usize,
             Pace::Closed { in_flight } => self.orders.min(in_flight * ORDERS_FOR_EACH),
         };
-        Load { pace, orders, declined: self.declined, skus: self.skus }
+        Load { pace, first: WARM_UP, orders, declined: self.declined, skus: self.skus }
     }
 }
 
@@ -118,7 +118,8 @@ async fn measure(stack: &Stack, bench: &SagasBench, load: Load) -> Result<Measur
     let shop = stack.shop();
     shop.receive(bench.skus).await?;
     let pace = Pace::Closed { in_flight: WARM_UP_IN_FLIGHT };
-    load::place(&shop, Load { pace, orders: WARM_UP, declined: WARM_UP_DECLINED, skus: bench.skus }).await?;
+    let warm_up = Load { pace, first: 0, orders: WARM_UP, declined: WARM_UP_DECLINED, skus: bench.skus };
+    load::place(&shop, warm_up).await?;
     let before = stack.account(bench.account).await?;
     let ended = load::place(&shop, load).await?;
     let account = stack.account(bench.account).await?.since(&before, ended.orders());

@@ -1,0 +1,98 @@
+//! When the next batch is written: at once where somebody may wait for it, and else so that writing takes half of the time at most.
+//!
+//! Most of what a batch costs, it costs however many events it holds, and an order's row is written once for all that happened to it since the
+//! batch before. So after a batch the runner rests for as long as that took. It does not where an order has ended and there is little else to
+//! write: whoever placed it may wait for that. What another process appended says nothing of itself before it is read, and is not waited with.
+use super::builder::BATCH_EVENTS;
+use eventstore::{EventStore, Position};
+use std::time::Duration;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+/// Whatever the batch before took.
+const LONGEST_REST: Duration = Duration::from_millis(30);
+/// With so many events to write there is always an order that has ended; then they are better written together.
+const MANY: usize = 64;
+const ENDS: [&str; 2] = ["OrderCompleted", "OrderCancelled"];
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    until: Instant,
+}
+
+impl Pace {
+    pub(super) fn new() -> Pace {
+        Pace { until: Instant::now() }
+    }
+
+    /// A batch was written, and took so long.
+    pub(super) fn wrote(&mut self, took: Duration) {
+        self.until = Instant::now() + took.min(LONGEST_REST);
+    }
+
+    /// Until it is time to write what came after `after`, if anything has.
+    pub(super) async fn rest(&self, store: &dyn EventStore, head: &mut watch::Receiver<Position>, after: Position) {
+        while Instant::now() < self.until {
+            let there = usize::try_from(head.borrow_and_update().0 - after.0).unwrap_or(0);
+            if there >= BATCH_EVENTS || (there < MANY && is_awaited(store, after, there)) {
+                return;
+            }
+            // A watch without a sender has nothing to tell.
+            if !matches!(timeout_at(self.until, head.changed()).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+}
+
+fn is_awaited(store: &dyn EventStore, after: Position, there: usize) -> bool {
+    let known = store.recent(after, there);
+    known.len() < there || known.iter().any(|event| ENDS.contains(&&*event.event_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ENDS, LONGEST_REST, Pace};
+    use domain::{
+        Event,
+        order::{CancelReason, OrderCancelled, OrderCompleted},
+    };
+    use eventstore::{EventStore, MemoryEventStore, Position};
+    use std::time::Duration;
+    use tokio::{sync::watch, time::Instant};
+
+    #[test]
+    fn the_ends_are_those_of_the_domain() {
+        let ends = [OrderCompleted {}.into(), OrderCancelled { reason: CancelReason::Requested }.into()];
+        assert_eq!(ends.map(|event: Event| event.event_type()), ENDS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_batch_it_rests_for_as_long_as_that_took_and_never_for_long() {
+        let (store, (_sender, mut head)) = (MemoryEventStore::default(), watch::channel(Position(7)));
+        let mut pace = Pace::new();
+        for (took, rests) in [(4, 4), (30, 30), (500, 30)] {
+            pace.wrote(Duration::from_millis(took));
+            let began = Instant::now();
+            pace.rest(&store, &mut head, Position(7)).await;
+            let rested = began.elapsed();
+            assert!(rested >= Duration::from_millis(rests) && rested < Duration::from_millis(rests + 2), "{rested:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_full_or_cannot_be_known_is_not_waited_with() {
+        let (store, (sender, mut head)) = (MemoryEventStore::default(), watch::channel(Position(7)));
+        assert!(store.recent(Position(7), 1).is_empty(), "this store can't tell");
+        let mut pace = Pace::new();
+        for there in [1, 500] {
+            pace.wrote(LONGEST_REST);
+            sender.send_replace(Position(7 + there));
+            let began = Instant::now();
+            pace.rest(&store, &mut head, Position(7)).await;
+            assert_eq!(began.elapsed(), Duration::ZERO);
+        }
+    }
+}
