@@ -34,9 +34,11 @@ const MIN_BATCH_EVENTS: usize = 16;
 const TARGET_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// With nothing to do, the store and the topics are looked at this often.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
-/// After a transaction the relay rests for as long as that took, and for no longer than this: what came meanwhile goes together. Most of what
-/// a transaction costs, it costs however many records it holds.
+/// After a transaction of many records the relay rests for as long as that took, and for no longer than this: what came meanwhile goes together.
+/// Most of what a transaction costs, it costs however many records it holds.
 const LONGEST_REST: Duration = Duration::from_millis(20);
+/// With so many the log grows fast.
+const MANY: usize = 64;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How often a halted relay looks whether it may go on.
@@ -199,6 +201,7 @@ impl Relay {
     ) -> Result<Vec<RecordedEvent>, MirrorError> {
         let last = batch.last().map_or(session.after(), |event| event.position);
         let full = batch.len() >= self.limit;
+        let many = batch.len() >= MANY;
         self.limit = next_limit(&batch);
         let began = Instant::now();
         let stop = self.stop.clone();
@@ -208,7 +211,7 @@ impl Relay {
         let (records, took) = (written?, began.elapsed());
         self.reporter.transaction(records, took.as_secs_f64());
         self.reporter.running(last, self.known_head(head, last));
-        if !full {
+        if many && !full {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
