@@ -117,6 +117,16 @@ pub enum Participants {
     InProcess,
 }
 
+impl Participants {
+    /// As the setting spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Participants::Http => "http",
+            Participants::InProcess => "in-process",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {

@@ -57,13 +57,18 @@ fn free_port(wanted: Option<u16>, taken: &[u16]) -> io::Result<u16> {
     Err(io::Error::other("the system offers no free port on 127.0.0.1"))
 }
 
-/// Whether a server says, from there on in its log, that its port was another program's. That one may be gone again by now: a port serves
+/// Whether a server has said, since its log was `from` bytes long, that its port was another program's. That one may be gone again by now: a port serves
 /// for a moment as the near end of somebody's connection.
 fn lost_its_port(log: &Path, from: u64) -> bool {
-    const SAID_BY_ALL: &[u8] = b"Address already in use";
+    const SAID_BY_ALL: &str = "Address already in use";
+    log_since(log, from).contains(SAID_BY_ALL)
+}
+
+/// What was logged since the log was `from` bytes long; all of it, if it was put aside since.
+fn log_since(log: &Path, from: u64) -> String {
     let log = fs::read(log).unwrap_or_default();
-    let said = usize::try_from(from).ok().and_then(|from| log.get(from..)).unwrap_or_default();
-    said.windows(SAID_BY_ALL.len()).any(|words| words == SAID_BY_ALL)
+    let from = usize::try_from(from).ok().filter(|from| *from <= log.len());
+    String::from_utf8_lossy(&log[from.unwrap_or(0)..]).into_owned()
 }
 
 /// How long a log is now.

@@ -10,6 +10,7 @@ mod growth;
 mod load;
 mod mirror;
 mod path;
+mod process;
 mod sagas;
 mod server;
 

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::data_dir::{DataDir, DataDirError, write_atomically};
 use super::supervise::{self, Server, Spec, State, StopSignal};
-use super::{Launcher, download, free_port, length_of, lost_its_port};
+use super::{Launcher, download, free_port, length_of, log_since, lost_its_port};
 
 /// The broker's heap. It holds caches only: what is written lies in the system's page cache.
 const HEAP: &str = "-Xmx320m";
@@ -254,7 +254,7 @@ impl<'a> Node<'a> {
             let now = state.borrow().clone();
             match now {
                 State::Running { .. } => {
-                    if self.log_since(from).contains(STARTED)
+                    if log_since(&self.log, from).contains(STARTED)
                         && TcpStream::connect((Ipv4Addr::LOCALHOST, ports.broker)).await.is_ok()
                     {
                         return Ok(());
@@ -268,13 +268,6 @@ impl<'a> Node<'a> {
             sleep(READY_POLL).await;
         }
         Err(Error::NotReady { log: self.log.clone() })
-    }
-
-    /// What was logged since the log was `from` bytes long; all of it, if it was put aside since.
-    fn log_since(&self, from: u64) -> String {
-        let log = fs::read(&self.log).unwrap_or_default();
-        let from = usize::try_from(from).ok().filter(|from| *from <= log.len());
-        String::from_utf8_lossy(&log[from.unwrap_or(0)..]).into_owned()
     }
 }
 

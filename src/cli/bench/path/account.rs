@@ -1,4 +1,5 @@
-//! What the processes of a run use of the machine, by `/proc`, and what PostgreSQL says that it did.
+//! What the processes of a run use of the machine, and what PostgreSQL says that it did.
+use crate::cli::bench::process;
 use anyhow::{Context, Result};
 use eventstore::sql::bench::ServerCounts;
 use std::{
@@ -6,23 +7,23 @@ use std::{
     fs,
 };
 
-/// Of a core's time, as the system counts it.
-const TICKS_A_SECOND: f64 = 100.0;
 const KIB: f64 = 1_024.0;
 
-/// What was used until a moment; or between two, for each order.
-#[derive(Debug, Default)]
+/// What was used until a moment.
+#[derive(Debug)]
 pub(super) struct Account {
     parts: BTreeMap<&'static str, Usage>,
     server: Option<ServerCounts>,
-    figures: BTreeMap<String, (f64, &'static str)>,
 }
+
+/// What each order cost, by the figure's name, with its unit.
+pub(super) type Costs = BTreeMap<String, (f64, &'static str)>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {
     cpu_s: f64,
     /// To disks, in time.
-    written: f64,
+    written_kib: f64,
     memory_mib: f64,
 }
 
@@ -35,72 +36,58 @@ impl Account {
             let Ok(usage) = Usage::of(pid) else { continue };
             let sum = parts.entry(part).or_default();
             sum.cpu_s += usage.cpu_s;
-            sum.written += usage.written;
+            sum.written_kib += usage.written_kib;
             sum.memory_mib += usage.memory_mib;
         }
         let server = match server {
             Some(url) => Some(ServerCounts::take(url).await?),
             None => None,
         };
-        Ok(Account { parts, server, figures: BTreeMap::new() })
+        Ok(Account { parts, server })
     }
 
-    /// What came since, for each of so many orders.
-    pub(super) fn since(self, before: &Account, orders: u64) -> Account {
+    /// What came since, for each of so many orders; of memory what is held now.
+    pub(super) fn since(&self, before: &Account, orders: u64) -> Costs {
         let each = orders.max(1) as f64;
-        let mut figures = BTreeMap::new();
+        let mut costs = Costs::new();
         let mut all = Usage::default();
         for (part, usage) in &self.parts {
             let then = before.parts.get(part).copied().unwrap_or_default();
-            let cpu = (usage.cpu_s - then.cpu_s).max(0.0);
-            let written = (usage.written - then.written).max(0.0);
-            all.cpu_s += cpu;
-            all.written += written;
-            figures.insert(format!("{part}.cpu_us"), (cpu * 1e6 / each, "µs an order"));
-            figures.insert(format!("{part}.memory_mib"), (usage.memory_mib, "MiB"));
-            figures.insert(format!("{part}.written_kib"), (written / KIB / each, "KiB an order"));
+            let cpu_s = (usage.cpu_s - then.cpu_s).max(0.0);
+            let written_kib = (usage.written_kib - then.written_kib).max(0.0);
+            all.cpu_s += cpu_s;
+            all.written_kib += written_kib;
+            costs.extend(used(part, cpu_s / each, written_kib / each));
+            costs.insert(format!("{part}.memory_mib"), (usage.memory_mib, "MiB"));
         }
-        figures.insert("all.cpu_us".to_owned(), (all.cpu_s * 1e6 / each, "µs an order"));
-        figures.insert("all.written_kib".to_owned(), (all.written / KIB / each, "KiB an order"));
+        costs.extend(used("all", all.cpu_s / each, all.written_kib / each));
         if let (Some(server), Some(then)) = (&self.server, &before.server) {
-            for (name, now, then) in server.beside(then) {
-                figures.insert(format!("postgres.{name}"), ((now - then) / each, "an order"));
-            }
+            let counts = server.beside(then);
+            costs.extend(
+                counts.map(|(name, now, then)| (format!("postgres.{name}"), ((now - then) / each, "an order"))),
+            );
         }
-        Account { figures, ..self }
+        costs
     }
+}
 
-    pub(super) fn names(&self) -> Vec<(String, &'static str)> {
-        self.figures.iter().map(|(name, (_, unit))| (name.clone(), *unit)).collect()
-    }
-
-    pub(super) fn get(&self, name: &str) -> f64 {
-        self.figures.get(name).map_or(0.0, |(value, _)| *value)
-    }
+fn used(part: &str, cpu_s: f64, written_kib: f64) -> [(String, (f64, &'static str)); 2] {
+    [
+        (format!("{part}.cpu_us"), (cpu_s * 1e6, "µs an order")),
+        (format!("{part}.written_kib"), (written_kib, "KiB an order")),
+    ]
 }
 
 impl Usage {
     fn of(pid: u32) -> Result<Usage> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name may hold spaces; it ends with the last bracket. Then the state, and from the 12th: user and system, its own and its
-        // ended children's.
-        let (_, rest) = stat.rsplit_once(')').context("no name")?;
-        let ticks: f64 = rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
-        // Another user's is hidden from all but root.
-        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-        // Shared memory is divided among those who share it.
-        let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        // The last two of another user's process are hidden from all but root. Shared memory is divided among those who share it.
+        let (written, memory) = (process::told(pid, "io", "write_bytes:"), process::told(pid, "smaps_rollup", "Pss:"));
         Ok(Usage {
-            cpu_s: ticks / TICKS_A_SECOND,
-            written: field(&io, "write_bytes:"),
-            memory_mib: field(&memory, "Pss:") / KIB,
+            cpu_s: process::cpu(pid)?.as_secs_f64(),
+            written_kib: written.unwrap_or_default() / KIB,
+            memory_mib: memory.unwrap_or_default() / KIB,
         })
     }
-}
-
-fn field(text: &str, name: &str) -> f64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 /// The process and all that descend from it, each with the part that it is of.
@@ -108,9 +95,7 @@ fn family(pid: u32) -> Result<Vec<(u32, &'static str)>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").context("this system has no /proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-        if let Some(parent) = parent {
+        if let Ok(parent) = process::parent(pid) {
             children.entry(parent).or_default().push(pid);
         }
     }

@@ -5,8 +5,8 @@ mod shop;
 mod stack;
 
 use super::figures::Figures;
-use crate::config::{Participants, Settings};
-use account::Account;
+use crate::config::Settings;
+use account::Costs;
 use anyhow::{Result, ensure};
 use clap::Args;
 use load::{Load, Pace};
@@ -77,7 +77,7 @@ impl SagasBench {
 /// What was measured, once.
 struct Measured {
     ended: load::Ended,
-    account: Account,
+    costs: Costs,
 }
 
 pub(super) async fn run(settings: &Settings, bench: &SagasBench) -> Result<Figures> {
@@ -122,15 +122,12 @@ async fn measure(stack: &Stack, bench: &SagasBench, load: Load) -> Result<Measur
     load::place(&shop, warm_up).await?;
     let before = stack.account(bench.account).await?;
     let ended = load::place(&shop, load).await?;
-    let account = stack.account(bench.account).await?.since(&before, ended.orders());
-    Ok(Measured { ended, account })
+    let costs = stack.account(bench.account).await?.since(&before, ended.orders());
+    Ok(Measured { ended, costs })
 }
 
 fn tell(settings: &Settings, bench: &SagasBench, pace: Pace, measured: &[Measured], figures: &mut Figures) {
-    let participants = match settings.participants {
-        Participants::Http => "http",
-        Participants::InProcess => "in-process",
-    };
+    let participants = settings.participants.name();
     let declined = if bench.declined > 0 { format!("declined{}.", bench.declined) } else { String::new() };
     let name = |figure: &str| format!("sagas.{participants}.{declined}{}.{figure}", pace.name());
     let all = |of: &dyn Fn(&Measured) -> f64| -> Vec<f64> { measured.iter().map(of).collect() };
@@ -142,8 +139,9 @@ fn tell(settings: &Settings, bench: &SagasBench, pace: Pace, measured: &[Measure
         say!("  {figure:<12} {took}");
     }
     let Some(first) = measured.first() else { return };
-    for (figure, unit) in first.account.names() {
-        let spread = figures.add(name(&figure), unit, &all(&|one| one.account.get(&figure)));
+    for (figure, (_, unit)) in &first.costs {
+        let cost = |one: &Measured| one.costs.get(figure).map_or(0.0, |(value, _)| *value);
+        let spread = figures.add(name(figure), unit, &all(&cost));
         say!("  {figure:<36} {spread} {unit}");
     }
 }

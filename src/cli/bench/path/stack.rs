@@ -98,16 +98,12 @@ fn waybill(exe: &PathBuf, folder: &PathBuf, participants: Participants) -> Comma
             command.env_remove(&name);
         }
     }
-    let participants = match participants {
-        Participants::Http => "http",
-        Participants::InProcess => "in-process",
-    };
     command
         // No `waybill.toml` of somebody's.
         .current_dir(folder)
         .env("WAYBILL_DATA_DIR", folder)
         .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
-        .env("WAYBILL_PARTICIPANTS", participants);
+        .env("WAYBILL_PARTICIPANTS", participants.name());
     command
 }
 

@@ -2,7 +2,6 @@
 //! simulators in this process.
 mod lateness;
 mod orders;
-mod resident;
 pub(super) mod timers;
 pub(super) mod waiting;
 

@@ -1,9 +1,8 @@
 //! `waybill bench waiting`: what many orders cost that wait for the warehouse.
 use super::orders::{At, place};
-use super::resident::{cpu, memory_mib};
 use super::{Running, as_store};
 use crate::{
-    cli::bench::{figures::Figures, load::open},
+    cli::bench::{figures::Figures, load::open, process},
     config::Settings,
 };
 use anyhow::{Context, Result, ensure};
@@ -94,15 +93,17 @@ struct Loaded {
 pub(in crate::cli::bench) async fn take_up(settings: &Settings, process: &WaitingProcess) -> Result<()> {
     let server = settings.database_url.as_deref().context("DATABASE_URL is not set")?;
     let store = open(&Scratch::existing(server, &process.database)?).await?;
+    let own = std::process::id();
+    let memory_mib = || anyhow::Ok(process::told(own, "status", "VmRSS:")? / 1_024.0);
     let (before, began) = (memory_mib()?, Instant::now());
     let running = Running::on(store);
     running.until("all sagas are loaded", |status| status.put_down >= process.sagas).await?;
     let load_s = began.elapsed().as_secs_f64();
     tokio::time::sleep(SETTLE).await;
     let memory_mib = (memory_mib()? - before).max(0.0);
-    let (used, watched) = (cpu()?, Instant::now());
+    let (used, watched) = (process::cpu(own)?, Instant::now());
     tokio::time::sleep(Duration::from_secs_f64(process.seconds)).await;
-    let idle_cpu_percent = 100.0 * (cpu()? - used).as_secs_f64() / watched.elapsed().as_secs_f64();
+    let idle_cpu_percent = 100.0 * (process::cpu(own)? - used).as_secs_f64() / watched.elapsed().as_secs_f64();
     running.stop().await?;
     say!("{}", serde_json::to_string(&Loaded { load_s, memory_mib, idle_cpu_percent })?);
     Ok(())
