@@ -135,12 +135,18 @@ impl History {
         Ok(true)
     }
 
+    /// The log is in that life now. If it was in an earlier one when the order was placed, a part of the order's history may be lost.
+    pub fn goes_on_in(&mut self, life: Incarnation) {
+        self.fulfillment.has_lost_life |= self.placed_in.is_some_and(|placed_in| placed_in < life);
+    }
+
     /// What the recorded event is today may be nothing, or several: it is one version and one position all the same.
     fn take_in(&mut self, kind: StreamKind, recorded: &RecordedEvent, events: &[Event]) {
         events.iter().for_each(|event| self.fulfillment.evolve(event));
         if self.position == Position::ZERO {
             self.placed_in = Some(recorded.incarnation);
         }
+        self.goes_on_in(recorded.incarnation);
         self.versions.insert(kind, recorded.version);
         self.position = self.position.max(recorded.position);
         self.updated_at = self.updated_at.max(Some(recorded.recorded_at));

@@ -76,7 +76,7 @@ impl Driver<'_> {
     }
 
     async fn ask(&self, action: &Action, tries: &Tries, permit: Permit<'_>) -> Answer {
-        let is_restored = self.history.placed_in.is_some_and(|life| life < self.shared.slots.life());
+        let is_restored = self.history.fulfillment.has_lost_life;
         let ask = match () {
             () if self.has_outlived_its_key(&tries.request) => Ask::Only,
             () if is_restored => Ask::LostLife,

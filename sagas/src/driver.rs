@@ -5,7 +5,8 @@
 //! - what a participant answered is not lost to a version race: the history is read again and the same answer decided on again;
 //! - a call in flight is not broken off when someone else appends; a wait is;
 //! - a saga that began in an earlier life of the log (it was restored since) asks by key before each call, and by its reference where keys
-//!   are forgotten: in the life that is lost it may have made that call already, and may have undone it.
+//!   are forgotten: in the life that is lost it may have made that call already, and may have undone it. What it undoes, it undoes whole:
+//!   later steps than the one it stands at may have been taken there.
 //!
 //! [`Leave`] as an error ends the drive; a `?` passes it on.
 use crate::call::Tries;
@@ -150,6 +151,7 @@ impl<'a> Driver<'a> {
             if self.signal.is_beyond(self.history.position) {
                 self.reload().await?;
             }
+            self.history.goes_on_in(self.shared.slots.life());
             let next = match self.pick() {
                 Err(Leave::Idle) => return Err(self.wait_for_people().await),
                 picked => picked?,

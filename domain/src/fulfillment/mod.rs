@@ -5,7 +5,7 @@
 //! does a no to an undo, and a budget of retries that is used up.
 //!
 //! A step that a cancel interrupts may have acted unseen, so compensation blocks it under its forward key before anything
-//! earlier is undone. An answer counts only while its action's key is the current one: a late or repeated one changes nothing.
+//! earlier is undone. Where a part of the history is lost ([`Fulfillment::has_lost_life`]), that holds for later steps too. An answer counts only while its action's key is the current one: a late or repeated one changes nothing.
 //! Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
 use crate::{
     Decider, Event, OrderId,
@@ -108,6 +108,8 @@ pub struct Fulfillment {
     pub shipment: Shipment,
     pub saga: Saga,
     pub returns: Returns,
+    /// It was placed in a life of the log that is lost: steps may have been taken that no event tells of, beyond the current one too.
+    pub has_lost_life: bool,
 }
 
 /// What the saga's own events amount to.

@@ -77,8 +77,9 @@ impl Fulfillment {
     }
 
     fn label_may_be_bought(&self) -> bool {
-        let auto = self.shipment.released.as_ref().is_some_and(|released| released.mode == LocationMode::Auto);
-        auto && !self.shipment.recalled
+        let released = self.shipment.released.as_ref();
+        released.map_or(self.has_lost_life, |released| released.mode == LocationMode::Auto)
+            && !self.shipment.recalled
             && !self.shipment.label_voided
             && !self.saga.is_skipped(Step::Ship, Direction::Compensate)
     }
@@ -86,7 +87,7 @@ impl Fulfillment {
     fn money_may_be_held(&self) -> bool {
         let reserved = matches!(self.order.stock, Stock::Reserved(_));
         self.must_pay()
-            && reserved
+            && (reserved || self.has_lost_life)
             && matches!(self.payment, Payment::None | Payment::Authorized(_))
             && !self.saga.is_skipped(Step::AuthorizePayment, Direction::Compensate)
     }
@@ -186,9 +187,12 @@ impl Fulfillment {
         let there = |step: &Step| self.must_pay() || !step.needs_payment();
         // A cancel that nobody has acted on yet is acted on next.
         if self.is_interrupted() {
-            let nothing_to_undo = !matches!(self.order.stock, Stock::Reserved(_));
             let current = self.to_undo();
-            let still = |step: &Step| *step <= current && !(nothing_to_undo && *step == Step::ReserveStock);
+            let still = |step: &Step| match step {
+                Step::ReserveStock => matches!(self.order.stock, Stock::Reserved(_)),
+                Step::ReleaseToWarehouse => *step <= current && self.shipment.released.is_some(),
+                step => *step <= current,
+            };
             return Step::ALL.into_iter().rev().filter(still).filter(there).collect();
         }
         let current = self.step();

@@ -137,6 +137,7 @@ impl<'a> Run<'a> {
                 };
                 self.shipment(shipment::Command::Ship { lines: None, parcels: vec![parcel] })
             }
+            Reply::LabelVoided if self.state.step() != Step::Ship => Err(Misfit::Unexpected(self.state.step().name())),
             Reply::LabelVoided => {
                 let key = self.key(Step::Ship, Direction::Compensate);
                 let label_id = self.state.shipment.label.as_ref().map(|label| label.label_id.clone());

@@ -234,8 +234,31 @@ fn an_answer_that_no_step_could_have_is_a_misfit_and_nothing_is_written() {
     let story = Story::reserved(Auto);
     let misfit = |reply| story.state().react(ORDER, Some(&story.action()), reply, &context(Auto));
     assert_eq!(misfit(captured()), Err(Misfit::Unexpected("capture_payment")));
-    assert_eq!(misfit(Reply::LabelVoided), Err(Misfit::Shipment(shipment::Rejection::NotReleased)));
+    assert_eq!(misfit(Reply::LabelVoided), Err(Misfit::Unexpected("authorize_payment")));
     assert_eq!(Fulfillment::default().react(ORDER, None, Reply::Nothing, &context(Auto)), Err(Misfit::NotPlaced));
+}
+
+#[test]
+fn where_a_life_of_the_log_is_lost_a_cancel_undoes_what_may_have_been_done_there() {
+    let mut story = Story::of(two_lines(), Auto);
+    story.cancel();
+    let mut state = story.state();
+    assert_eq!(state.remaining_steps(), [Step::ReserveStock; 0], "nothing was done");
+    state.has_lost_life = true;
+    assert_eq!(state.remaining_steps(), [Step::Ship, Step::AuthorizePayment]);
+    for event in state.react(ORDER, None, Reply::Nothing, &context(Auto)).unwrap() {
+        state.evolve(&event);
+    }
+    for (reply, wrote) in [
+        (Reply::LabelVoided, &["LabelVoided"][..]),
+        (Reply::AuthorizationVoided, &["AuthorizationVoided", "OrderCancelled", "SagaCompensated"]),
+    ] {
+        let Next::Act(action) = state.next(ORDER) else { panic!("{:?}", state.next(ORDER)) };
+        let events = state.react(ORDER, Some(&action), reply, &context(Auto)).unwrap();
+        assert_eq!(events.iter().map(Event::event_type).collect::<Vec<_>>(), wrote);
+        events.iter().for_each(|event| state.evolve(event));
+    }
+    assert_eq!(state.next(ORDER), Next::Ended);
 }
 
 #[test]
