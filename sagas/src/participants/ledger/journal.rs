@@ -1,7 +1,9 @@
 //! The ledger's file: lines of JSON, appended only, and an `fdatasync` that many callers share.
 //!
-//! Invariants:
-//! - one process at a time: the file is locked while it is open;
+//! [`Journal::open_unsynced`] writes each record at once and syncs none: it outlives the process, not the machine.
+//!
+//! Invariants of a synced one:
+//! - one process at a time: the file is locked while it is open (of an unsynced one, too);
 //! - [`Journal::durable`] returns only after the record is on disk. One writer thread takes whatever has gathered,
 //!   writes it as one batch and syncs once, so a hundred callers cost one sync;
 //! - each batch begins with a line `{"batch":OFFSET}` of its own offset. A batch is written only after the one before
@@ -60,7 +62,7 @@ pub(super) enum Room {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Progress {
+pub(super) struct Progress {
     durable: u64,
     broken: bool,
 }
@@ -75,7 +77,7 @@ struct Waiting {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     waiting: Mutex<Waiting>,
     wake: Condvar,
 }
@@ -88,35 +90,37 @@ impl Shared {
 
 /// An open ledger file, or none at all ([`Journal::volatile`]).
 #[derive(Debug)]
-pub(super) struct Journal {
-    shared: Arc<Shared>,
-    progress: watch::Receiver<Progress>,
-    writer: Option<JoinHandle<()>>,
+pub(super) enum Journal {
+    Volatile,
+    /// `None` after a failed write.
+    Unsynced(Mutex<Option<File>>),
+    Synced {
+        shared: Arc<Shared>,
+        progress: watch::Receiver<Progress>,
+        writer: Option<JoinHandle<()>>,
+    },
 }
 
 impl Journal {
     /// A journal that keeps nothing: every record counts as durable at once.
     pub(super) fn volatile() -> Self {
-        let (_, progress) = watch::channel(Progress { durable: u64::MAX, broken: false });
-        Self { shared: Arc::new(Shared::new(0)), progress, writer: None }
+        Self::Volatile
+    }
+
+    /// Opens or creates the file and hands each record's line to `replay`, in order. Every record counts as durable once it is written.
+    /// Blocks.
+    pub(super) fn open_unsynced(
+        path: &Path,
+        replay: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<Self, OpenError> {
+        let (file, _) = open(path, replay)?;
+        Ok(Self::Unsynced(Mutex::new(Some(file))))
     }
 
     /// Opens or creates the file and hands each record's line to `replay`, in order. Blocks.
-    pub(super) fn open(path: &Path, mut replay: impl FnMut(&[u8]) -> Result<(), String>) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, replay: impl FnMut(&[u8]) -> Result<(), String>) -> Result<Self, OpenError> {
+        let (file, read) = open(path, replay)?;
         let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
-            TryLockError::Error(source) => io(source),
-        })?;
-        let read = read(&file, &mut replay).map_err(io)?;
-        if let Some((offset, reason)) = read.damage {
-            return Err(OpenError::Damaged { path: path.to_owned(), offset, reason });
-        }
-        file.set_len(read.end).and_then(|()| file.sync_all()).map_err(io)?;
-        sync_folder_of(path).map_err(io)?;
-        file.seek(SeekFrom::End(0)).map_err(io)?;
-
         let shared = Arc::new(Shared::new(read.records));
         let (sender, progress) = watch::channel(Progress { durable: read.records, broken: false });
         let writer = std::thread::Builder::new()
@@ -126,12 +130,15 @@ impl Journal {
                 move || write_batches(&shared, &sender, file, read.end)
             })
             .map_err(io)?;
-        Ok(Self { shared, progress, writer: Some(writer) })
+        Ok(Self::Synced { shared, progress, writer: Some(writer) })
     }
 
     /// Whether [`Journal::append`] may be called; the caller's own lock keeps others from taking the room in between.
     pub(super) fn room(&self) -> Room {
-        let waiting = self.shared.lock();
+        let Self::Synced { shared, .. } = self else {
+            return if self.is_broken() { Room::Broken } else { Room::Free };
+        };
+        let waiting = shared.lock();
         match () {
             () if waiting.broken => Room::Broken,
             () if waiting.bytes.len() > MAX_WAITING_BYTES => Room::Full,
@@ -141,38 +148,76 @@ impl Journal {
 
     /// Hands a record over, newline included. The n-th record ever is durable once [`Journal::durable`]`(n)` returns.
     pub(super) fn append(&self, line: &[u8]) {
-        if self.writer.is_none() {
-            return;
+        match self {
+            Self::Volatile => {}
+            Self::Unsynced(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(line)) {
+                    give_up(&error);
+                    *file = None;
+                }
+            }
+            Self::Synced { shared, .. } => {
+                let mut waiting = shared.lock();
+                waiting.bytes.extend_from_slice(line);
+                waiting.records += 1;
+                drop(waiting);
+                shared.wake.notify_one();
+            }
         }
-        let mut waiting = self.shared.lock();
-        waiting.bytes.extend_from_slice(line);
-        waiting.records += 1;
-        drop(waiting);
-        self.shared.wake.notify_one();
     }
 
     /// Returns when the first `records` records are on disk.
     pub(super) async fn durable(&self, records: u64) -> Result<(), Broken> {
-        if self.progress.borrow().durable >= records {
+        let Self::Synced { progress, .. } = self else {
+            return if self.is_broken() { Err(Broken) } else { Ok(()) };
+        };
+        if progress.borrow().durable >= records {
             return Ok(());
         }
-        let mut progress = self.progress.clone();
+        let mut progress = progress.clone();
         match progress.wait_for(|p| p.broken || p.durable >= records).await {
             Ok(p) if p.durable >= records => Ok(()),
             _ => Err(Broken),
         }
     }
+
+    fn is_broken(&self) -> bool {
+        matches!(self, Self::Unsynced(file) if file.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+    }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.shared.lock().closing = true;
-        self.shared.wake.notify_one();
-        if let Some(writer) = self.writer.take() {
+        let Self::Synced { shared, writer, .. } = self else { return };
+        shared.lock().closing = true;
+        shared.wake.notify_one();
+        if let Some(writer) = writer.take() {
             // It ends after the batch in hand; a panic there has already been reported by the thread itself.
             let _ = writer.join();
         }
     }
+}
+
+fn open(path: &Path, mut replay: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(File, Read), OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
+        TryLockError::Error(source) => io(source),
+    })?;
+    let mut read = read(&file, &mut replay).map_err(io)?;
+    if let Some((offset, reason)) = read.damage.take() {
+        return Err(OpenError::Damaged { path: path.to_owned(), offset, reason });
+    }
+    file.set_len(read.end).and_then(|()| file.sync_all()).map_err(io)?;
+    sync_folder_of(path).map_err(io)?;
+    file.seek(SeekFrom::End(0)).map_err(io)?;
+    Ok((file, read))
+}
+
+fn give_up(error: &io::Error) {
+    tracing::error!(%error, "the ledger can't be written; nothing more is accepted");
 }
 
 impl Shared {
@@ -202,7 +247,7 @@ fn write_batches(shared: &Shared, progress: &watch::Sender<Progress>, mut file: 
         let written =
             file.write_all(mark.as_bytes()).and_then(|()| file.write_all(&batch)).and_then(|()| file.sync_data());
         if let Err(error) = written {
-            tracing::error!(%error, "the ledger can't be written; nothing more is accepted");
+            give_up(&error);
             shared.lock().broken = true;
             progress.send_modify(|p| p.broken = true);
             return;
@@ -327,6 +372,26 @@ mod tests {
         assert_eq!(text.matches("{\"n\":1}\n").count(), 10_000);
         let syncs = text.matches("batch").count();
         assert!(syncs < 2_000, "{syncs} syncs");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_synced_is_written_at_once_and_read_again_by_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let read = |line: &[u8]| if line.starts_with(b"{\"n\"") { Ok(()) } else { Err("odd".to_owned()) };
+        let synced = Journal::open(&path, read).unwrap();
+        synced.append(b"{\"n\":1}\n");
+        synced.durable(1).await.unwrap();
+        drop(synced);
+        let unsynced = Journal::open_unsynced(&path, read).unwrap();
+        unsynced.append(b"{\"n\":2}\n");
+        unsynced.durable(2).await.unwrap();
+        assert!(fs::read_to_string(&path).unwrap().ends_with("{\"n\":1}\n{\"n\":2}\n"), "before it is closed");
+        assert!(matches!(Journal::open(&path, |_| Ok(())), Err(OpenError::InUse(_))));
+        drop(unsynced);
+        let mut seen = 0;
+        Journal::open(&path, |line| read(line).inspect(|()| seen += 1)).unwrap();
+        assert_eq!(seen, 2);
     }
 
     #[test]

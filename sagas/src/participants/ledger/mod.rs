@@ -1,7 +1,7 @@
 //! A provider's ledger: what each idempotency key led to, what acted in order, and which keys are blocked.
 //!
 //! A simulator brings its own books ([`Books`]) and decides by them; the ledger makes a decision once for each key,
-//! writes it down, and answers only when it is on disk. The books are rebuilt from the file at the start.
+//! writes it down, and answers only when that [`Lasts`]. The books are rebuilt from the file at the start.
 //!
 //! Invariants:
 //! - deciding, recording and changing the books happen under one lock, so a key acts at most once and no other call
@@ -37,6 +37,15 @@ use crate::participants::Amount;
 /// Calls of one key that failed on purpose are counted for so many keys at most; past it they are turned away
 /// uncounted.
 const MAX_STUMBLING_KEYS: usize = 65_536;
+
+/// What a record outlives by the time that its call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// It is synced.
+    BeyondTheMachine,
+    /// It is written.
+    BeyondTheProcess,
+}
 
 /// What a participant's call brings about.
 pub(super) trait Fact: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
@@ -185,16 +194,20 @@ impl<B: Books> Ledger<B> {
     }
 
     /// Opens or creates the ledger in a file of its own, and forgets keys that are older than `keys`. Blocks while it reads.
-    pub(super) fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, keys: Option<Duration>, lasts: Lasts) -> Result<Self, OpenError> {
         let mut state = State::new(keys);
-        let journal = Journal::open(path, |line| {
+        let take = |line: &[u8]| {
             let record: Record<B::Fact> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
             if !record.again && state.by_key.contains_key(&record.key) {
                 return Err(format!("the key {} a second time", record.key));
             }
             state.take(record);
             Ok(())
-        })?;
+        };
+        let journal = match lasts {
+            Lasts::BeyondTheMachine => Journal::open(path, take)?,
+            Lasts::BeyondTheProcess => Journal::open_unsynced(path, take)?,
+        };
         Ok(Self::over(state, journal))
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::participants::fault::Fault;
 use crate::participants::forget::{ForgetRequest, Forgotten};
-use crate::participants::ledger::{Answer, Call, Entry, Known, Ledger, OpenError, Refusal, View, fingerprint};
+use crate::participants::ledger::{Answer, Call, Entry, Known, Lasts, Ledger, OpenError, Refusal, View, fingerprint};
 use crate::participants::switch::{Mode, Switch};
 
 /// A carrier. Clones share one.
@@ -37,7 +37,16 @@ impl ShippingSimulator {
     /// # Errors
     /// When the file is in use, damaged or out of reach.
     pub fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
-        Ok(Self::over(Ledger::open(path, keys)?))
+        Ok(Self::over(Ledger::open(path, keys, Lasts::BeyondTheMachine)?))
+    }
+
+    /// The same for one inside Waybill's own process, for measurements and fast tests: what it has answered outlives the process, and is
+    /// not waited for until it would outlive the machine.
+    ///
+    /// # Errors
+    /// When the file is in use, damaged or out of reach.
+    pub fn open_unsynced(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
+        Ok(Self::over(Ledger::open(path, keys, Lasts::BeyondTheProcess)?))
     }
 
     /// A carrier that forgets everything with the process.
