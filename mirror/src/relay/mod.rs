@@ -8,6 +8,7 @@
 mod producer;
 mod session;
 mod status;
+mod tempo;
 
 pub use crate::chain::Halt;
 pub use status::{RelayState, RelayStatus};
@@ -23,6 +24,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tempo::Tempo;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -34,11 +36,6 @@ const MIN_BATCH_EVENTS: usize = 16;
 const TARGET_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// With nothing to do, the store and the topics are looked at this often.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
-/// After a transaction of many records the relay rests for as long as that took, and for no longer than this: what came meanwhile goes together.
-/// Most of what a transaction costs, it costs however many records it holds.
-const LONGEST_REST: Duration = Duration::from_millis(20);
-/// With so many the log grows fast.
-const MANY: usize = 64;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How often a halted relay looks whether it may go on.
@@ -63,6 +60,7 @@ pub struct Relay {
     reporter: Arc<Reporter>,
     stop: CancellationToken,
     limit: usize,
+    tempo: Tempo,
 }
 
 /// A relay at work. Dropping the handle leaves it at work until its token is cancelled.
@@ -100,8 +98,8 @@ impl Relay {
         let reporter = Arc::new(Reporter::new(store.log()));
         let status = reporter.subscribe();
         let transactional_id = format!("{}-relay-{}", config.kafka.topic_prefix, store.log().name());
-        let relay =
-            Relay { store, config: config.kafka, transactional_id, reporter, stop, limit: MIN_BATCH_EVENTS * 8 };
+        let (limit, tempo) = (MIN_BATCH_EVENTS * 8, Tempo::new());
+        let relay = Relay { store, config: config.kafka, transactional_id, reporter, stop, limit, tempo };
         RelayHandle { status, task: tokio::spawn(relay.run()) }
     }
 
@@ -201,7 +199,6 @@ impl Relay {
     ) -> Result<Vec<RecordedEvent>, MirrorError> {
         let last = batch.last().map_or(session.after(), |event| event.position);
         let full = batch.len() >= self.limit;
-        let many = batch.len() >= MANY;
         self.limit = next_limit(&batch);
         let began = Instant::now();
         let stop = self.stop.clone();
@@ -211,10 +208,11 @@ impl Relay {
         let (records, took) = (written?, began.elapsed());
         self.reporter.transaction(records, took.as_secs_f64());
         self.reporter.running(last, self.known_head(head, last));
-        if many && !full {
+        let rest = self.tempo.rest(records, took, Instant::now());
+        if !full && !rest.is_zero() {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
         next
