@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use eventstore::{Incarnation, Lives, Log, Metadata, Position, RecordedEvent, StreamId, Version};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt::Write as _, str::FromStr};
+use std::{borrow::Cow, fmt::Write as _, str::FromStr, sync::Arc};
 use uuid::Uuid;
 
 pub const CE_SPECVERSION: &str = "ce_specversion";
@@ -48,9 +48,32 @@ pub struct Link<'a> {
     pub lives: &'a Lives,
 }
 
+/// What the events of an append have in common, written once for those that follow one another.
+#[derive(Debug, Default)]
+pub struct Common {
+    of: Option<(Arc<Metadata>, DateTime<Utc>)>,
+    metadata: String,
+    time: String,
+}
+
+impl Common {
+    fn take_in(&mut self, event: &RecordedEvent) {
+        let is_same = |(metadata, at): &(Arc<Metadata>, DateTime<Utc>)| {
+            Arc::ptr_eq(metadata, &event.metadata) && *at == event.recorded_at
+        };
+        if !self.of.as_ref().is_some_and(is_same) {
+            // Plain data: it always has a JSON text.
+            self.metadata = serde_json::to_string(&event.metadata).unwrap_or_default();
+            self.time = event.recorded_at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            self.of = Some((Arc::clone(&event.metadata), event.recorded_at));
+        }
+    }
+}
+
 /// The headers of an event's record.
-pub fn headers(event: &RecordedEvent, link: &Link<'_>) -> OwnedHeaders {
+pub fn headers(event: &RecordedEvent, link: &Link<'_>, common: &mut Common) -> OwnedHeaders {
     let Link { prev, refill, lives } = *link;
+    common.take_in(event);
     let mut texts = Texts { headers: OwnedHeaders::new_with_capacity(20), buffer: String::with_capacity(256) };
     let (log, kind) = (event.log.name(), &event.stream.kind);
     texts.put(CE_SPECVERSION, "1.0");
@@ -58,7 +81,7 @@ pub fn headers(event: &RecordedEvent, link: &Link<'_>) -> OwnedHeaders {
     texts.format(CE_TYPE, format_args!("waybill.{kind}.{}.v{}", event.event_type, event.schema_version));
     texts.format(CE_SOURCE, format_args!("/waybill/{log}/{}", event.shop));
     texts.format(CE_SUBJECT, format_args!("{}", event.stream));
-    texts.put(CE_TIME, &event.recorded_at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+    texts.put(CE_TIME, &common.time);
     texts.put(CONTENT_TYPE, "application/json");
     texts.put(LOG, &log);
     texts.format(INCARNATION, format_args!("{}", event.incarnation.0));
@@ -77,8 +100,7 @@ pub fn headers(event: &RecordedEvent, link: &Link<'_>) -> OwnedHeaders {
     texts.put(SHOP, &event.shop);
     texts.put(TYPE, &event.event_type);
     texts.format(SCHEMA_VERSION, format_args!("{}", event.schema_version));
-    // Plain data: it always has a JSON text.
-    texts.put(METADATA, &serde_json::to_string(&event.metadata).unwrap_or_default());
+    texts.put(METADATA, &common.metadata);
     if let Some(refill) = refill {
         texts.format(REFILL, format_args!("{refill}"));
     }

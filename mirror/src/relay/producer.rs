@@ -6,7 +6,7 @@ use crate::{
     KafkaConfig, MirrorError, Place, Routing,
     error::{is_fencing, kafka_code},
     topics::{self, Lane, Topic},
-    wire::{self, Link},
+    wire::{self, Common, Link},
 };
 use eventstore::{Lives, Position, RecordedEvent};
 use rdkafka::{
@@ -100,6 +100,7 @@ impl TransactionalProducer {
         routing: &Routing,
         patience: &Patience,
     ) -> Result<(), MirrorError> {
+        let mut common = Common::default();
         for record in outgoing {
             let event = &events[record.index];
             let key = topics::key(event);
@@ -108,7 +109,7 @@ impl TransactionalProducer {
                 .key(&key)
                 .payload(event.payload.get())
                 .timestamp(event.recorded_at.timestamp_millis())
-                .headers(wire::headers(event, &Link { prev: record.prev, refill: record.refill, lives }));
+                .headers(wire::headers(event, &Link { prev: record.prev, refill: record.refill, lives }, &mut common));
             loop {
                 match self.producer.send(message) {
                     Ok(()) => break,

@@ -155,7 +155,7 @@ fn event(incarnation: i32) -> RecordedEvent {
 }
 
 fn written(event: &RecordedEvent, link: &Link<'_>) -> Value {
-    let headers = headers(event, link);
+    let headers = headers(event, link, &mut Common::default());
     let text = |header: Header<'_, &[u8]>| {
         (header.key.to_owned(), String::from_utf8(header.value.unwrap().to_vec()).unwrap().into())
     };

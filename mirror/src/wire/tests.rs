@@ -24,6 +24,7 @@ fn message(event: &RecordedEvent, prev: i64, refill: Option<i64>) -> OwnedMessag
         Some(headers(
             event,
             &Link { prev: at(event.incarnation.0, prev), refill: refill.map(Position), lives: &Lives::first() },
+            &mut Common::default(),
         )),
     )
 }
@@ -134,7 +135,7 @@ fn a_record_of_a_later_life_tells_where_that_began_and_whose_record_it_follows()
             Timestamp::NotAvailable,
             0,
             0,
-            Some(headers(&event, &link(prev))),
+            Some(headers(&event, &link(prev), &mut Common::default())),
         )
     };
     let first = record(at(1, 57));
@@ -149,6 +150,26 @@ fn a_record_of_a_later_life_tells_where_that_began_and_whose_record_it_follows()
     let next = record(at(3, 41));
     assert!(next.headers().unwrap().iter().all(|header| header.key != PREV_INCARNATION));
     assert_eq!(decode(&next).unwrap().prev, at(3, 41));
+}
+
+#[test]
+fn what_events_have_in_common_is_told_of_each_and_of_no_other() {
+    let lives = Lives::told([]);
+    let link = Link { prev: at(1, 40), refill: None, lives: &lives };
+    let first = placed();
+    let same = RecordedEvent { position: Position(43), ..first.clone() };
+    let others = Metadata { app_version: "another".into(), ..(*first.metadata).clone() };
+    let other = RecordedEvent { position: Position(44), metadata: others.into(), ..first.clone() };
+    let later = RecordedEvent { position: Position(45), recorded_at: given::at(1), ..other.clone() };
+    let mut common = Common::default();
+    for event in [&first, &same, &other, &later, &first] {
+        let told = |headers: &OwnedHeaders| -> Vec<(String, Option<Vec<u8>>)> {
+            headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+        };
+        let [alone, among] = [&mut Common::default(), &mut common].map(|common| told(&headers(event, &link, common)));
+        assert_eq!(among, alone);
+        assert!(among.contains(&(METADATA.to_owned(), Some(serde_json::to_vec(&event.metadata).unwrap()))));
+    }
 }
 
 #[test]
