@@ -108,6 +108,14 @@ impl Scratch {
     }
 }
 
+/// Has a database settle after much was written: statistics, a checkpoint.
+pub async fn settle(database: &str) -> Result<(), Error> {
+    let mut connection = PgConnection::connect(database).await?;
+    connection.execute("VACUUM (ANALYZE)").await?;
+    connection.execute("CHECKPOINT").await?;
+    connection.close().await
+}
+
 /// What a server has done since it started, as its statistics tell.
 #[derive(Debug)]
 pub struct ServerCounts(Vec<(String, f64)>);

@@ -7,6 +7,7 @@ mod append;
 mod codec;
 mod figures;
 mod growth;
+mod histories;
 mod load;
 mod mirror;
 mod path;
@@ -27,7 +28,8 @@ pub enum Bench {
     Codec(codec::CodecBench),
     Growth(growth::GrowthBench),
     Mirror(mirror::MirrorBench),
-    Sagas(path::SagasBench),
+    Import(path::import::ImportBench),
+    Sagas(path::sagas::SagasBench),
     Timers(sagas::timers::TimersBench),
     Waiting(sagas::waiting::WaitingBench),
     /// The other process of `waiting`
@@ -46,7 +48,8 @@ pub async fn run(settings: &Settings, bench: &Bench) -> ExitCode {
         Bench::Mirror(bench) => {
             (bench.json, measure(settings, async |server| mirror::run(settings, server, bench).await).await)
         }
-        Bench::Sagas(bench) => (bench.json, path::run(settings, bench).await),
+        Bench::Import(bench) => (bench.telling.json, path::import::run(settings, bench).await),
+        Bench::Sagas(bench) => (bench.telling.json, path::sagas::run(settings, bench).await),
         Bench::Timers(bench) => {
             (bench.json, measure(settings, async |server| sagas::timers::run(server, bench).await).await)
         }

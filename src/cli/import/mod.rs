@@ -1,6 +1,6 @@
 //! `waybill import`: places each line of a JSONL file as an order, or each row of a `location,sku,quantity` CSV as goods in, through
 //! the API of a running server. Again is harmless: keys and refs derive from what the file holds.
-mod input;
+pub(in crate::cli) mod input;
 mod orders;
 mod report;
 mod stock;

@@ -1,6 +1,6 @@
 //! Orders: one request a line, many under way, each carrying a key made from the line itself.
 use super::{
-    input::{Input, short_hex},
+    input::{Input, Line, short_hex},
     report::{Rejected, Rejects, Report},
 };
 use crate::cli::client::{Client, Problem};
@@ -10,10 +10,7 @@ use indicatif::ProgressBar;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::{
-    io::BufRead,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long a request itself waits for its order's end; what takes longer is asked after at the end.
@@ -21,12 +18,6 @@ const WAIT_SECONDS: u32 = 20;
 /// How long orders that are still under way are waited for without any of them ending.
 const PATIENCE: Duration = Duration::from_secs(600);
 const READ_AHEAD: usize = 1024;
-
-struct Line {
-    number: u64,
-    /// As it stands in the file: what is no text, the server refuses as it does what is no JSON.
-    bytes: Vec<u8>,
-}
 
 enum Answer {
     Accepted { before: bool, order: Order },
@@ -57,8 +48,16 @@ pub(super) async fn place(
     rejects: &mut Rejects,
 ) -> Result<()> {
     let (lines, received) = mpsc::channel(READ_AHEAD);
-    let reader = input.reader(bar)?;
-    let reading = tokio::task::spawn_blocking(move || read_lines(reader, &lines));
+    let read = input.lines(bar)?;
+    let reading = tokio::task::spawn_blocking(move || {
+        for line in read {
+            // A closed channel: the import has ended early.
+            if lines.blocking_send(line?).is_err() {
+                break;
+            }
+        }
+        anyhow::Ok(())
+    });
     let received =
         stream::unfold(received, |mut received| async { received.recv().await.map(|line| (line, received)) });
     let mut answers = std::pin::pin!(
@@ -89,19 +88,6 @@ pub(super) async fn place(
     }
     reading.await.context("reading stopped")??;
     wait_for_all(client, under_way, concurrency, bar, report).await
-}
-
-fn read_lines(reader: Box<dyn BufRead + Send>, lines: &mpsc::Sender<Line>) -> Result<()> {
-    for (index, line) in reader.split(b'\n').enumerate() {
-        let number = index as u64 + 1;
-        let line = line.with_context(|| format!("line {number} can't be read"))?;
-        let bytes = line.trim_ascii().to_vec();
-        // A closed channel: the import has ended early.
-        if !bytes.is_empty() && lines.blocking_send(Line { number, bytes }).is_err() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 async fn place_one(client: &Client, line: &Line, wait: bool) -> Result<Answer> {
@@ -189,19 +175,5 @@ fn ended(report: &mut Report, order: &Order) {
     match order.status.as_str() {
         "COMPLETED" => report.completed += 1,
         _ => *report.cancelled.entry(order.status_reason.clone().unwrap_or_default()).or_default() += 1,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_sent_as_they_stand_and_blank_ones_passed_over() {
-        let (sender, mut lines) = mpsc::channel(READ_AHEAD);
-        read_lines(Box::new(&b"{}\r\n\n  \n\xff\n{}"[..]), &sender).unwrap();
-        drop(sender);
-        let read: Vec<_> = std::iter::from_fn(|| lines.blocking_recv()).map(|line| (line.number, line.bytes)).collect();
-        assert_eq!(read, [(1, b"{}".to_vec()), (4, b"\xff".to_vec()), (5, b"{}".to_vec())]);
     }
 }

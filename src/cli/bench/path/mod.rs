@@ -1,6 +1,11 @@
-//! `waybill bench sagas`: the whole path as its users feel it, from the request until the order is COMPLETED.
+//! `waybill bench sagas` and `import`: the whole path as its users feel it, from the request until the order has ended.
 mod account;
+mod growth;
+pub(super) mod import;
 mod load;
+mod orders;
+pub(super) mod sagas;
+mod seed;
 mod shop;
 mod stack;
 
@@ -9,44 +14,21 @@ use crate::config::Settings;
 use account::Costs;
 use anyhow::{Result, ensure};
 use clap::Args;
-use load::{Load, Pace};
+use growth::Growth;
+use load::{Load, Pace, Placed};
+use orders::{Made, Orders};
 use stack::Stack;
-use std::time::Duration;
+use std::path::PathBuf;
 
 /// Orders before each measurement, so that nothing is cold.
 const WARM_UP: usize = 2_000;
 const WARM_UP_IN_FLIGHT: usize = 64;
 const WARM_UP_DECLINED: u32 = 10;
-/// One at a time takes its time: at most so many orders for each in flight.
-const ORDERS_FOR_EACH: usize = 500;
+const MAX_IN_FLIGHT: usize = 4_096;
 
-/// Orders of three lines through a whole `waybill up`, each from its request until it is COMPLETED
-///
-/// Starts PostgreSQL, Kafka and `waybill up` on fresh data for each measurement, brings goods in and warms up. Then so many orders are in flight at
-/// a time, each over a connection of its own with `Prefer: wait`: the next is placed when the one before has ended, and the read model shows it
-/// (closed loop). With --rate orders are due at fixed times, whatever becomes of those before, and their time counts from when they were due
-/// (open loop). Every answer is checked, and `waybill verify` runs after each measurement. Tells how long orders took, how many a second ended, and what
-/// each process used for them.
+/// How often is measured, and what is told.
 #[derive(Args, Debug)]
-pub struct SagasBench {
-    /// Orders in flight; several are measured one after the other
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256], value_name = "N,…")]
-    concurrency: Vec<usize>,
-    /// Orders of a measurement, at most 500 for each in flight
-    #[arg(long, default_value_t = 12_000, value_name = "N")]
-    orders: usize,
-    /// How many of a hundred orders are declined
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
-    declined: u32,
-    /// Goods that orders choose among; with 3 each order wants the same three
-    #[arg(long, default_value_t = 1_000, value_name = "N")]
-    skus: usize,
-    /// Open loop: orders due a second
-    #[arg(long, value_name = "N")]
-    rate: Option<f64>,
-    /// How long with --rate
-    #[arg(long, default_value_t = 20.0, value_name = "SECONDS")]
-    seconds: f64,
+pub(super) struct Telling {
     #[arg(long, default_value_t = 3, value_name = "N")]
     repeats: usize,
     /// Also tells what PostgreSQL did for an order, which takes half a minute more for each measurement
@@ -57,54 +39,57 @@ pub struct SagasBench {
     pub(super) json: bool,
 }
 
-impl SagasBench {
-    fn paces(&self) -> Vec<Pace> {
-        match self.rate {
-            Some(rate) => vec![Pace::Open { rate, time: Duration::from_secs_f64(self.seconds) }],
-            None => self.concurrency.iter().map(|in_flight| Pace::Closed { in_flight: *in_flight }).collect(),
-        }
-    }
-
-    fn load(&self, pace: Pace) -> Load {
-        let orders = match pace {
-            Pace::Open { rate, time } => (rate * time.as_secs_f64()) as usize,
-            Pace::Closed { in_flight } => self.orders.min(in_flight * ORDERS_FOR_EACH),
-        };
-        Load { pace, first: WARM_UP, orders, declined: self.declined, skus: self.skus }
-    }
+/// What is measured.
+#[derive(Debug)]
+struct Plan<'a> {
+    /// What its figures' names begin with.
+    lane: String,
+    /// Each with how many orders.
+    paces: Vec<(Pace, usize)>,
+    orders: Orders,
+    /// The number of the first one.
+    first: usize,
+    /// Goods that made orders choose among, those of the warm-up too.
+    skus: usize,
+    growth: Growth,
+    /// Files of goods in, besides.
+    stock: Vec<PathBuf>,
+    telling: &'a Telling,
 }
 
 /// What was measured, once.
 struct Measured {
-    ended: load::Ended,
+    placed: Placed,
     costs: Costs,
 }
 
-pub(super) async fn run(settings: &Settings, bench: &SagasBench) -> Result<Figures> {
-    ensure!(bench.repeats > 0 && bench.orders > 0, "repeats and orders must be at least 1");
-    ensure!(bench.concurrency.iter().all(|n| (1..=4096).contains(n)), "concurrency must be 1 to 4096");
-    ensure!(bench.rate.is_none_or(|rate| rate > 0.0) && bench.seconds > 0.0, "rate and seconds must be above 0");
-    ensure!(bench.skus >= shop::LINES, "an order wants {} different goods", shop::LINES);
-    let paces = bench.paces();
-    let mut measured: Vec<Vec<Measured>> = paces.iter().map(|_| vec![]).collect();
-    for _ in 0..bench.repeats {
-        for (pace, measured) in paces.iter().zip(&mut measured) {
-            let one = once(settings, bench, bench.load(*pace)).await?;
-            say!("# {pace}: {}", one.ended);
+async fn run(settings: &Settings, plan: &Plan<'_>) -> Result<Figures> {
+    ensure!(plan.telling.repeats > 0, "repeats must be at least 1");
+    ensure!(plan.paces.iter().all(|(_, count)| *count > 0), "there are no orders");
+    let in_bounds = |pace: &Pace| match pace {
+        Pace::Closed { in_flight } => (1..=MAX_IN_FLIGHT).contains(in_flight),
+        Pace::Open { .. } => true,
+    };
+    ensure!(plan.paces.iter().all(|(pace, _)| in_bounds(pace)), "concurrency must be 1 to {MAX_IN_FLIGHT}");
+    let mut measured: Vec<Vec<Measured>> = plan.paces.iter().map(|_| vec![]).collect();
+    for _ in 0..plan.telling.repeats {
+        for ((pace, count), measured) in plan.paces.iter().zip(&mut measured) {
+            let one = once(settings, plan, *pace, *count).await?;
+            say!("# {pace}: {}", one.placed);
             measured.push(one);
         }
     }
     let mut figures = Figures::default();
-    for (pace, measured) in paces.iter().zip(&measured) {
-        tell(settings, bench, *pace, measured, &mut figures);
+    for ((pace, _), measured) in plan.paces.iter().zip(&measured) {
+        tell(settings, &plan.lane, *pace, measured, &mut figures);
     }
     Ok(figures)
 }
 
 /// On fresh data, so that no measurement pays for the one before.
-async fn once(settings: &Settings, bench: &SagasBench, load: Load) -> Result<Measured> {
-    let stack = Stack::start(settings).await?;
-    let measured = measure(&stack, bench, load).await;
+async fn once(settings: &Settings, plan: &Plan<'_>, pace: Pace, count: usize) -> Result<Measured> {
+    let mut stack = Stack::start(settings, plan.growth.first_roles()).await?;
+    let measured = measure(&mut stack, settings, plan, pace, count).await;
     let verified = match &measured {
         Ok(_) => stack.verify().await,
         Err(_) => Ok(()),
@@ -114,29 +99,46 @@ async fn once(settings: &Settings, bench: &SagasBench, load: Load) -> Result<Mea
     measured
 }
 
-async fn measure(stack: &Stack, bench: &SagasBench, load: Load) -> Result<Measured> {
-    let shop = stack.shop();
-    shop.receive(bench.skus).await?;
-    let pace = Pace::Closed { in_flight: WARM_UP_IN_FLIGHT };
-    let warm_up = Load { pace, first: 0, orders: WARM_UP, declined: WARM_UP_DECLINED, skus: bench.skus };
-    load::place(&shop, warm_up).await?;
-    let before = stack.account(bench.account).await?;
-    let ended = load::place(&shop, load).await?;
-    let costs = stack.account(bench.account).await?.since(&before, ended.orders());
-    Ok(Measured { ended, costs })
+async fn measure(
+    stack: &mut Stack,
+    settings: &Settings,
+    plan: &Plan<'_>,
+    pace: Pace,
+    count: usize,
+) -> Result<Measured> {
+    let shops = plan.growth.prepare(stack, settings, plan.skus).await?;
+    for file in &plan.stock {
+        stack.import(file).await?;
+    }
+    let made = Orders::Made(Made { declined: WARM_UP_DECLINED, skus: plan.skus });
+    let warm_up = Pace::Closed { in_flight: WARM_UP_IN_FLIGHT };
+    load::place(&shops, Load { pace: warm_up, orders: made, first: 0, count: WARM_UP }).await?;
+    let before = stack.account(plan.telling.account).await?;
+    let load = Load { pace, orders: plan.orders.clone(), first: plan.first, count };
+    let placed = load::place(&shops, load).await?;
+    let costs = stack.account(plan.telling.account).await?.since(&before, placed.tally.orders());
+    Ok(Measured { placed, costs })
 }
 
-fn tell(settings: &Settings, bench: &SagasBench, pace: Pace, measured: &[Measured], figures: &mut Figures) {
+fn tell(settings: &Settings, lane: &str, pace: Pace, measured: &[Measured], figures: &mut Figures) {
     let participants = settings.participants.name();
-    let declined = if bench.declined > 0 { format!("declined{}.", bench.declined) } else { String::new() };
-    let name = |figure: &str| format!("sagas.{participants}.{declined}{}.{figure}", pace.name());
+    let name = |figure: &str| format!("{lane}.{}.{figure}", pace.name());
     let all = |of: &dyn Fn(&Measured) -> f64| -> Vec<f64> { measured.iter().map(of).collect() };
-    let rate = figures.add(name("orders_per_s"), "orders/s", &all(&|one| one.ended.rate()));
+    let rate = figures.add(name("orders_per_s"), "orders/s", &all(&|one| one.placed.rate()));
     say!("{pace}, participants {participants}: {rate} orders/s");
     let quantiles = [("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99), ("p99_9_ms", 0.999), ("p99_99_ms", 0.9999)];
     for (figure, quantile) in quantiles {
-        let took = figures.add(name(figure), "ms", &all(&|one| one.ended.quantile_ms(quantile)));
+        let took = figures.add(name(figure), "ms", &all(&|one| one.placed.tally.quantile_ms(quantile)));
         say!("  {figure:<12} {took}");
+    }
+    let ends = [
+        ("completed", all(&|one| one.placed.tally.completed() as f64)),
+        ("cancelled", all(&|one| one.placed.tally.cancelled as f64)),
+        ("rejected", all(&|one| one.placed.tally.rejected as f64)),
+    ];
+    for (figure, counts) in ends {
+        let count = figures.add(name(figure), "orders", &counts);
+        say!("  {figure:<12} {count}");
     }
     let Some(first) = measured.first() else { return };
     for (figure, (_, unit)) in &first.costs {

@@ -1,9 +1,10 @@
 //! `waybill bench timers`: how late timers are, all at once and one after the other.
 use super::lateness::Lateness;
-use super::orders::{At, place};
+use super::orders::place;
 use super::{Running, as_store};
 use crate::cli::bench::{
     figures::{Figures, quantile_ms},
+    histories::At,
     load::open,
 };
 use anyhow::{Result, ensure};

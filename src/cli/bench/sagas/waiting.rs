@@ -1,8 +1,8 @@
 //! `waybill bench waiting`: what many orders cost that wait for the warehouse.
-use super::orders::{At, place};
+use super::orders::place;
 use super::{Running, as_store};
 use crate::{
-    cli::bench::{figures::Figures, load::open, process},
+    cli::bench::{figures::Figures, histories::At, load::open, process},
     config::Settings,
 };
 use anyhow::{Context, Result, ensure};
