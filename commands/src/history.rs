@@ -41,7 +41,7 @@ pub struct History {
     /// When the last event was recorded.
     pub updated_at: Option<DateTime<Utc>>,
     /// Which life of the log the order was placed in; `None`: it wasn't read from the log, but placed just now.
-    pub placed_in: Option<Incarnation>,
+    placed_in: Option<Incarnation>,
     versions: BTreeMap<StreamKind, Version>,
 }
 

@@ -35,6 +35,7 @@ use axum::serve::ListenerExt;
 use requests::counted;
 use sagas::participants::payment::PaymentSimulator;
 use sagas::participants::shipping::ShippingSimulator;
+use sagas::participants::{Lasts, OpenError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -119,10 +120,10 @@ pub async fn serve(
 async fn open<S: Send + 'static>(
     ledger: &Path,
     key_lifetime: Option<Duration>,
-    open: fn(&Path, Option<Duration>) -> Result<S, sagas::participants::OpenError>,
+    open: fn(&Path, Option<Duration>, Lasts) -> Result<S, OpenError>,
 ) -> anyhow::Result<S> {
     let path: PathBuf = ledger.to_owned();
-    Ok(tokio::task::spawn_blocking(move || open(&path, key_lifetime)).await??)
+    Ok(tokio::task::spawn_blocking(move || open(&path, key_lifetime, Lasts::BeyondTheMachine)).await??)
 }
 
 async fn until_stopped(

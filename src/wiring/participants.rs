@@ -3,7 +3,7 @@ use super::Addresses;
 use crate::embedded::data_dir::DataDir;
 use anyhow::Result;
 use sagas::participants::{
-    DEFAULT_TIME_LIMIT,
+    DEFAULT_TIME_LIMIT, Lasts,
     payment::{HttpPayment, InProcessPayment, PaymentPort, PaymentSimulator},
     shipping::{HttpShipping, InProcessShipping, ShippingPort, ShippingSimulator},
 };
@@ -17,14 +17,14 @@ pub(super) fn participants(
     let payment: Arc<dyn PaymentPort> = match &at.payment {
         Some(url) => Arc::new(HttpPayment::new(url, DEFAULT_TIME_LIMIT)?.forgetting_keys_after(at.payment_keys)),
         None => {
-            let simulator = PaymentSimulator::open_unsynced(&ledger("payment")?, at.payment_keys)?;
+            let simulator = PaymentSimulator::open(&ledger("payment")?, at.payment_keys, Lasts::BeyondTheProcess)?;
             Arc::new(InProcessPayment::new(simulator, DEFAULT_TIME_LIMIT))
         }
     };
     let shipping: Arc<dyn ShippingPort> = match &at.shipping {
         Some(url) => Arc::new(HttpShipping::new(url, DEFAULT_TIME_LIMIT)?.forgetting_keys_after(at.shipping_keys)),
         None => {
-            let simulator = ShippingSimulator::open_unsynced(&ledger("shipping")?, at.shipping_keys)?;
+            let simulator = ShippingSimulator::open(&ledger("shipping")?, at.shipping_keys, Lasts::BeyondTheProcess)?;
             Arc::new(InProcessShipping::new(simulator, DEFAULT_TIME_LIMIT))
         }
     };

@@ -5,7 +5,8 @@
 //! does a no to an undo, and a budget of retries that is used up.
 //!
 //! A step that a cancel interrupts may have acted unseen, so compensation blocks it under its forward key before anything
-//! earlier is undone. Where a part of the history is lost ([`Fulfillment::has_lost_life`]), that holds for later steps too. An answer counts only while its action's key is the current one: a late or repeated one changes nothing.
+//! earlier is undone. Where a part of the history is lost ([`Fulfillment::has_lost_life`]), that holds for later steps too. An
+//! answer counts only while its action's key is the current one: a late or repeated one changes nothing.
 //! Nothing here calls anyone: `next` says what to do, `react` turns the answer into events.
 use crate::{
     Decider, Event, OrderId,

@@ -68,14 +68,13 @@ impl Decider for Shipment {
                 }
             }
             Command::RecordLabelVoid(event) => {
-                // One that nobody has heard of, before the release too, is blocked.
-                if shipment.released.is_some() {
-                    open(shipment)?;
+                // Before the release, too: one that nobody has heard of is blocked.
+                match () {
+                    () if shipment.recalled => Err(Rejection::Recalled),
+                    () if shipment.has_left() => Err(Rejection::AlreadyShipped),
+                    () if shipment.label_voided => Ok(vec![]),
+                    () => one(event),
                 }
-                if shipment.has_left() {
-                    return Err(Rejection::AlreadyShipped);
-                }
-                if shipment.label_voided { Ok(vec![]) } else { one(event) }
             }
             Command::Recall { .. } if shipment.recalled => Ok(vec![]),
             Command::Recall { leaving_label } => {

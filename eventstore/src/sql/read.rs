@@ -69,8 +69,6 @@ fn events(rows: Vec<Row>, log: Log) -> Result<Vec<RecordedEvent>, ReadError> {
     rows.into_iter().map(|row| row.event(log)).collect()
 }
 
-// `OFFSET 0`: an id's events are found by the index of streams. Without statistics the planner would go through the whole log beside it.
-
 /// What was recorded after `upto` is left out.
 pub(super) async fn streams(
     pool: &PgPool,
@@ -78,6 +76,8 @@ pub(super) async fn streams(
     id: Uuid,
     upto: Position,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
+    // `OFFSET 0`, here and below: an id's events are found by the index of streams. Without statistics the planner would go through the whole
+    // log beside it.
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT position, stream_id, stream_kind, version, type AS event_type, schema_version, shop, recorded_at,

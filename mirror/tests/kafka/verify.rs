@@ -9,7 +9,6 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) fn admin(kafka: &KafkaConfig) -> AdminClient<DefaultClientContext> {
@@ -45,6 +44,7 @@ pub(crate) async fn planted(kafka: &KafkaConfig, change: impl FnOnce(&mut Vec<Se
         .set("enable.idempotence", "true")
         .create()
         .unwrap();
+    let mut sent = vec![];
     for record in &records {
         let subject = usize::from(record.topic.contains("stock"));
         let headers = record
@@ -56,9 +56,11 @@ pub(crate) async fn planted(kafka: &KafkaConfig, change: impl FnOnce(&mut Vec<Se
             .key(&record.key)
             .payload(&record.value)
             .headers(headers);
-        drop(producer.send_result(planted).map_err(|(error, _)| error).unwrap());
+        sent.push(producer.send_result(planted).map_err(|(error, _)| error).unwrap());
     }
-    rdkafka::producer::Producer::flush(&producer, Duration::from_secs(20)).unwrap();
+    for delivered in sent {
+        delivered.await.unwrap().map_err(|(error, _)| error).unwrap();
+    }
     other
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::contract::{Harness, Outcome};
 use super::payment::{InProcessPayment, PaymentPort, PaymentSimulator};
 use super::shipping::{InProcessShipping, ShippingPort, ShippingSimulator};
-use super::{Entry, Mode};
+use super::{Entry, Lasts, Mode};
 
 struct Payment(PaymentSimulator, Duration);
 struct Shipping(ShippingSimulator, Duration);
@@ -19,7 +19,7 @@ impl Harness for Payment {
     type Port = dyn PaymentPort;
 
     async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self> {
-        Ok(Self(PaymentSimulator::open(ledger, keys)?, limit))
+        Ok(Self(PaymentSimulator::open(ledger, keys, Lasts::BeyondTheProcess)?, limit))
     }
 
     fn port(&self) -> Arc<dyn PaymentPort> {
@@ -46,7 +46,7 @@ impl Harness for Shipping {
     type Port = dyn ShippingPort;
 
     async fn start_forgetting(ledger: &Path, limit: Duration, keys: Option<Duration>) -> Outcome<Self> {
-        Ok(Self(ShippingSimulator::open(ledger, keys)?, limit))
+        Ok(Self(ShippingSimulator::open(ledger, keys, Lasts::BeyondTheProcess)?, limit))
     }
 
     fn port(&self) -> Arc<dyn ShippingPort> {

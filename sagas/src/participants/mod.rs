@@ -36,7 +36,7 @@ pub use error::StepError;
 pub use fault::Fault;
 pub use forget::{ForgetRequest, Forgotten, MAX_REFERENCES};
 pub use http::TransportError;
-pub use ledger::{Entry, Kind, OpenError};
+pub use ledger::{Entry, Kind, Lasts, OpenError};
 pub use switch::Mode;
 
 /// How long one call to a participant may take, unless the settings say otherwise.

@@ -4,10 +4,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use commands::{Change, History, history::SAGA_TIMER};
 use domain::{
-    Decider, Event, OrderId, StreamKind,
+    Currency, Decider, Event, OrderId, StreamKind,
     fulfillment::Fulfillment,
     location::{self, LocationMode},
-    order::OrderPlaced,
+    order::{Destination, OnShortage, OrderLine, OrderPlaced},
     saga::{Action, Context, Next, Reply, WaitingOn},
     shipment::{Command, PackedParcel, Parcel, Shipment},
 };
@@ -62,6 +62,39 @@ pub(super) async fn append_all(
         ended??;
     }
     Ok(())
+}
+
+/// As plain as an order can be.
+pub(super) fn placed(
+    order_ref: String,
+    customer_ref: String,
+    country: &str,
+    currency: &str,
+    lines: Vec<OrderLine>,
+) -> OrderPlaced {
+    let now = Utc::now();
+    OrderPlaced {
+        order_ref,
+        placed_at: now,
+        placed_at_given: None,
+        received_at: now,
+        channel: None,
+        store_ref: None,
+        customer_ref,
+        person_id: None,
+        ship_to: Destination { country: Some(country.to_owned()), postal_prefix: None, default: false },
+        billing_country: None,
+        currency: Currency { code: currency.to_owned(), digits: 2 },
+        total: lines.iter().map(|line| line.line_total).sum(),
+        lines,
+        charges: vec![],
+        prices_include_tax: false,
+        shipping_method: None,
+        promise: None,
+        priority: 0,
+        on_shortage: OnShortage::Cancel,
+        payment: None,
+    }
 }
 
 /// All of its history in one append; while it is under way its timer is due tomorrow.

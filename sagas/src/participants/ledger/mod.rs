@@ -40,10 +40,10 @@ const MAX_STUMBLING_KEYS: usize = 65_536;
 
 /// What a record outlives by the time that its call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub enum Lasts {
     /// It is synced.
     BeyondTheMachine,
-    /// It is written.
+    /// It is written. For a provider inside Waybill's own process, for measurements and fast tests.
     BeyondTheProcess,
 }
 

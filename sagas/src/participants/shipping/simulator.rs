@@ -36,17 +36,8 @@ impl ShippingSimulator {
     ///
     /// # Errors
     /// When the file is in use, damaged or out of reach.
-    pub fn open(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
-        Ok(Self::over(Ledger::open(path, keys, Lasts::BeyondTheMachine)?))
-    }
-
-    /// The same for one inside Waybill's own process, for measurements and fast tests: what it has answered outlives the process, and is
-    /// not waited for until it would outlive the machine.
-    ///
-    /// # Errors
-    /// When the file is in use, damaged or out of reach.
-    pub fn open_unsynced(path: &Path, keys: Option<Duration>) -> Result<Self, OpenError> {
-        Ok(Self::over(Ledger::open(path, keys, Lasts::BeyondTheProcess)?))
+    pub fn open(path: &Path, keys: Option<Duration>, lasts: Lasts) -> Result<Self, OpenError> {
+        Ok(Self::over(Ledger::open(path, keys, lasts)?))
     }
 
     /// A carrier that forgets everything with the process.

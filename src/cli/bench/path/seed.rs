@@ -10,14 +10,13 @@ use crate::{
     master_keys::KeyFiles,
 };
 use anyhow::Result;
-use chrono::Utc;
 use commands::{
     Change,
     personal::{Address, Contact, PaymentSecret, PersonalData},
 };
 use domain::{
-    Amount, Currency, LineId, OrderId, Sku,
-    order::{Destination, OnShortage, OrderLine, OrderPlaced},
+    Amount, LineId, OrderId, Sku,
+    order::{OrderLine, OrderPlaced},
 };
 use eventstore::{Append, Claim, EventStore, Lifetime, Person, PgEventStore, Vault};
 use std::sync::Arc;
@@ -80,7 +79,6 @@ impl Seed {
     }
 
     fn placed(&self, number: usize, order_ref: String, customer_ref: String, person: &Person) -> OrderPlaced {
-        let now = Utc::now();
         let line = |(line_id, (sku, quantity)): (usize, (String, i64))| OrderLine {
             line_id: LineId(line_id.to_string()),
             sku: Sku::from(sku.as_str()),
@@ -89,32 +87,11 @@ impl Seed {
             discount: None,
             unit: None,
         };
-        OrderPlaced {
-            order_ref,
-            placed_at: now,
-            placed_at_given: None,
-            received_at: now,
-            channel: None,
-            store_ref: None,
-            customer_ref,
-            person_id: Some(person.id),
-            ship_to: Destination {
-                country: Some("DE".to_owned()),
-                postal_prefix: Some("101".to_owned()),
-                default: false,
-            },
-            billing_country: None,
-            currency: Currency { code: "EUR".to_owned(), digits: 2 },
-            total: Amount::ZERO,
-            lines: (1..).zip(orders::lines(number, self.skus)).map(line).collect(),
-            charges: vec![],
-            prices_include_tax: false,
-            shipping_method: None,
-            promise: None,
-            priority: 0,
-            on_shortage: OnShortage::Cancel,
-            payment: None,
-        }
+        let lines = (1..).zip(orders::lines(number, self.skus)).map(line).collect();
+        let mut placed = histories::placed(order_ref, customer_ref, "DE", "EUR", lines);
+        placed.person_id = Some(person.id);
+        placed.ship_to.postal_prefix = Some("101".to_owned());
+        placed
     }
 }
 

@@ -4,14 +4,13 @@ use crate::cli::bench::{
     load::metadata,
 };
 use anyhow::Result;
-use chrono::{DateTime, Utc};
 use commands::{
     Change,
     history::{balance_changes, encode},
 };
 use domain::{
-    Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind, location,
-    order::{Destination, OnShortage, OrderLine, OrderPlaced},
+    Amount, Event, LineId, LocationCode, OrderId, Sku, StreamKind, location,
+    order::{OrderLine, OrderPlaced},
     stock::StockReceived,
 };
 use eventstore::{Append, EventStore, Expected, StreamAppend, StreamId};
@@ -26,7 +25,7 @@ pub(super) async fn place(store: &Arc<dyn EventStore>, count: usize, at: At) -> 
     receive(store, i64::try_from(count)?).await?;
     let orders: Arc<[OrderId]> = (0..count).map(|_| OrderId(Uuid::now_v7())).collect();
     let all = Arc::clone(&orders);
-    let make = move |number: usize| histories::append(all[number], SHOP, placed(Utc::now()), at, Change::default());
+    let make = move |number: usize| histories::append(all[number], SHOP, placed(), at, Change::default());
     histories::append_all(store, 0..count, make).await?;
     Ok(orders.to_vec())
 }
@@ -47,7 +46,7 @@ async fn receive(store: &Arc<dyn EventStore>, quantity: i64) -> Result<()> {
 
 const PRICE: i64 = 1999;
 
-fn placed(now: DateTime<Utc>) -> OrderPlaced {
+fn placed() -> OrderPlaced {
     let line = OrderLine {
         line_id: LineId("1".to_owned()),
         sku: Sku::from(SKU),
@@ -56,26 +55,5 @@ fn placed(now: DateTime<Utc>) -> OrderPlaced {
         discount: None,
         unit: None,
     };
-    OrderPlaced {
-        order_ref: Uuid::now_v7().to_string(),
-        placed_at: now,
-        placed_at_given: None,
-        received_at: now,
-        channel: None,
-        store_ref: None,
-        customer_ref: "hh-900".to_owned(),
-        person_id: None,
-        ship_to: Destination { country: Some("US".to_owned()), postal_prefix: None, default: false },
-        billing_country: None,
-        currency: Currency { code: "USD".to_owned(), digits: 2 },
-        total: Amount(PRICE),
-        lines: vec![line],
-        charges: vec![],
-        prices_include_tax: false,
-        shipping_method: None,
-        promise: None,
-        priority: 0,
-        on_shortage: OnShortage::Cancel,
-        payment: None,
-    }
+    histories::placed(Uuid::now_v7().to_string(), "hh-900".to_owned(), "US", "USD", vec![line])
 }
