@@ -3,11 +3,13 @@
 //! `WAYBILL_TEST_DATABASE_URL` names a server to use instead (its user must be allowed to create databases, which are left there). Each test gets a fresh
 //! database with all migrations, copied from a template. A test that stops its server or fills its disk has one of its own: `PrivatePostgres`.
 mod disk;
+mod port;
 mod private;
 mod proxy;
 mod server;
 
 pub use disk::SmallDisk;
+pub use port::free_port;
 pub use private::{PrivatePostgres, Stop};
 pub use proxy::{Proxy, Wire};
 

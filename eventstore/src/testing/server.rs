@@ -4,8 +4,8 @@
 //! reads commands from a pipe that this process holds open; when that closes, for whatever reason, it stops the server and removes the
 //! folder.
 use super::disk::SmallDisk;
+use super::port::free_port;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -87,8 +87,7 @@ impl Server {
             .tempdir()
             .map_err(|e| failed("no temporary folder", e))?
             .keep();
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| failed("no port", e))?.port();
+        let port = free_port().and_then(|l| l.local_addr()).map_err(|e| failed("no port", e))?.port();
         let account = unprivileged(&folder)?;
         let mut command = match small {
             Some(small) => small.shell(&folder, account, GUARD)?,

@@ -1,7 +1,8 @@
 //! One node of Kafka in a folder of its own.
+use eventstore::testing::free_port;
 use std::{
     io::Write as _,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -152,6 +153,6 @@ impl Drop for Node {
 }
 
 pub(super) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners = [0; COUNT].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+    let listeners = [(); COUNT].map(|()| free_port().unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
