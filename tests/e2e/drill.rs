@@ -143,12 +143,6 @@ async fn until_erased(client: &Client, customer: &str) {
 }
 
 /// A number of `/metrics`.
-async fn metric(client: &Client, name: &str) -> Option<f64> {
-    let answer = client.get("operator", "/metrics").await;
-    let line = answer.body.as_str()?.lines().find(|line| line.starts_with(name) && !line.starts_with('#'))?.to_owned();
-    line.rsplit_once(' ')?.1.parse().ok()
-}
-
 /// How often each order was authorized and captured.
 async fn charges(client: &Client) -> BTreeMap<(String, String), usize> {
     let url = format!("{}/ledger", client.url("payment"));
@@ -248,8 +242,7 @@ async fn take_stock(app: &TestApp, placed: &Orders) -> Loss {
     .await
     .unwrap();
     // What Kafka has not heard of nobody can tell afterwards.
-    until("Kafka has all of it", async || metric(&app.client, "waybill_relay_position").await == Some(last as f64))
-        .await;
+    until("Kafka has all of it", async || app.client.metric("waybill_relay_position").await == Some(last as f64)).await;
     let (kept, lost): (Vec<_>, Vec<_>) = placed.all().into_iter().partition(|placed| placed.position <= backed_up);
     let (orders, events) = (lost.len(), last - backed_up);
     println!(

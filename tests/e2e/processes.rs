@@ -135,9 +135,8 @@ async fn without_kafka(name: &str, away: Duration) {
         assert_eq!(api.status, StatusCode::OK, "orders are taken: {}", api.body);
         told &= api.body["status"] == "degraded";
     }
-    let metrics = relay.client.get("none", "/metrics").await.body.to_string();
-    let lag = metrics.split("waybill_relay_lag{").nth(1).and_then(|rest| rest.split(' ').nth(1)?.split("\\n").next());
-    assert!(lag.is_some_and(|lag| lag.parse::<f64>().unwrap() > 0.0), "{lag:?}");
+    let lag = relay.client.metric("waybill_relay_lag").await;
+    assert!(lag.is_some_and(|lag| lag > 0.0), "{lag:?}");
     println!("{placed} orders in {:?} without Kafka", since.elapsed());
     fleet.start_kafka().await;
     // It waits for the relay, a minute at most.
@@ -218,6 +217,16 @@ async fn a_read_side_far_from_the_store_is_fed_by_kafka_alone() {
     far.kill_9().await;
     let after = near.client.order_to_its_end(&order(&sku, 3, "tok_ok")).await.body;
     let wanted = at(&near, &after).await;
+    let last: f64 = wanted["order"]["timeline"]["nodes"].as_array().unwrap().last().unwrap()["position"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let since = Instant::now();
+    while near.client.metric("waybill_relay_position").await < Some(last) {
+        assert!(since.elapsed() < Duration::from_secs(30), "Kafka does not hear of {last}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     near.stop().await;
     far.run().await;
     let since = Instant::now();

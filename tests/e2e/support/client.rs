@@ -80,6 +80,13 @@ impl Client {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
 
+    /// The first of that name, whatever its labels.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let answer = self.get("none", "/metrics").await;
+        let line = answer.body.as_str()?.lines().find(|line| line.starts_with(name))?.to_owned();
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
     pub(crate) async fn graphql(&self, role: &str, query: &str, variables: Value) -> Value {
         let body = json!({"query": query, "variables": variables});
         let answer = self.send(self.request(role, Method::POST, "/graphql").json(&body)).await;
