@@ -24,7 +24,7 @@ use crate::{breaker, metrics, tail, timers};
 use chrono::{DateTime, Utc};
 use commands::History;
 use domain::OrderId;
-use eventstore::{EventStore, Position};
+use eventstore::{EventStore, Fence, Position, slot_of};
 use futures_util::FutureExt;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -258,6 +258,12 @@ impl RunnerStatus {
 }
 
 impl RunnerHandle {
+    /// The lease under which an order that is about to be placed would be driven here; `None`: not here.
+    pub fn fence(&self, order: OrderId) -> Option<Fence> {
+        let held = self.shared.slots.held(slot_of(order.0)).filter(|_| !self.shared.stopping.is_cancelled());
+        held.map(|held| held.fence)
+    }
+
     /// An order was just placed in this process: its saga begins without a read. Safe to call for any order, in any slot; the feed tells of
     /// it too, and who comes second changes nothing.
     pub fn placed(&self, history: History, cause: Cause) {

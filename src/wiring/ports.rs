@@ -6,7 +6,7 @@ use commands::{
     personal::{PersonalData, ShopDefaults},
 };
 use domain::{LocationCode, OrderId, location::LocationMode, order::OrderPlaced};
-use eventstore::{Position, RecordedEvent, Shops, Vault};
+use eventstore::{Fence, Position, RecordedEvent, Shops, Vault};
 use sagas::{Cause, LocationError, Locations, RunnerHandle, SecretError, Secrets, ShipTo};
 use std::sync::Arc;
 
@@ -82,6 +82,10 @@ impl Locations for Modes {
 pub(super) struct HandOver(pub(super) RunnerHandle);
 
 impl Follower for HandOver {
+    fn fence(&self, order: OrderId) -> Option<Fence> {
+        self.0.fence(order)
+    }
+
     fn placed(&self, placed: Placed) {
         self.0.placed(placed.history, Cause { command: Some(placed.command_id), trace_id: placed.trace_id });
     }

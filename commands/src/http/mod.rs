@@ -36,7 +36,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use domain::OrderId;
-use eventstore::{ApiKeys, EventStore, Position, Shops, Vault};
+use eventstore::{ApiKeys, EventStore, Fence, Position, Shops, Vault};
 use limit::{Bounds, Limit};
 use operations as op;
 use problem::{Code, Problem};
@@ -72,6 +72,8 @@ pub struct Placed {
 /// Told of what was committed through these routes, after the commit: whoever drives sagas in this process need not wait for the
 /// feed, nor read an order that was just placed. The feed tells of it too; nothing hangs on this but speed. Must not block.
 pub trait Follower: Send + Sync + Debug {
+    /// Under which lease this process will drive the order that is about to be placed, if it will: then the saga begins in the same append.
+    fn fence(&self, order: OrderId) -> Option<Fence>;
     fn placed(&self, placed: Placed);
     /// Something else was appended to an order: a cancel, a report of the warehouse, a retry.
     fn changed(&self, order: OrderId, position: Position);

@@ -29,7 +29,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use domain::{Decider, Event, OrderId, order::Command, order::Order};
+use domain::{
+    Decider, Event, OrderId,
+    order::{Command, Order, OrderPlaced},
+};
 use eventstore::{
     AppendError, Appended, Claim, Lifetime, Metadata, Position, Refusal, Shop, Source, TakenClaim,
     append::MAX_PAYLOAD_BYTES,
@@ -146,7 +149,9 @@ struct Attempt {
     committed: Result<Appended, CommitError>,
 }
 
-/// Appends the order; once more for someone new when the person whom the ref stood for is being erased.
+/// Appends the order; where its saga will be driven in this process, with the saga's first step, which takes the goods. Once more without
+/// that when there are not enough (what is short is for the saga to say) or when the slot is lost. Once more for someone new when the person
+/// whom the ref stood for is being erased.
 async fn append(
     app: &App,
     call: &Call,
@@ -156,11 +161,12 @@ async fn append(
 ) -> Result<Attempt, Problem> {
     let Placement { placed, personal } = placement;
     let metadata = call.metadata(app, asked.order.0, source, placed.placed_at);
+    let mut fence = app.follower.as_ref().and_then(|follower| follower.fence(asked.order));
     let mut tries = 0;
     loop {
         let (mut placed, mut history) = (placed.clone(), History::new(asked.order, asked.shop.id.clone()));
-        let mut change =
-            Change { claims: vec![asked.idempotency.clone(), asked.reference.clone()], ..Change::default() };
+        let claims = vec![asked.idempotency.clone(), asked.reference.clone()];
+        let mut change = Change { claims, fence, ..Change::default() };
         if !personal.is_empty() {
             let person = app.vault.person(&asked.shop.id, &placed.customer_ref).await?;
             change.vault.push(personal.seal(&app.vault, &person, asked.order)?);
@@ -169,12 +175,14 @@ async fn append(
         }
         change.timers.push(history.due(placed.received_at));
         let person = placed.person_id;
-        let events =
-            Order::decide(&history.fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
-        let events: Vec<Event> = events.into_iter().map(Event::from).collect();
+        let events = events(&history, placed, fence.is_some())?;
         let committed = history.commit(&*app.store, &events, metadata.clone(), change).await;
         tries += 1;
         match (&committed, person) {
+            (
+                Err(CommitError::Append(AppendError::Refused(Refusal::BelowFloor { .. }) | AppendError::Fenced { .. })),
+                _,
+            ) if fence.is_some() => fence = None,
             (Err(CommitError::Append(AppendError::Conflict { stream, .. })), Some(person))
                 if stream.id == person && tries < ATTEMPTS =>
             {
@@ -183,6 +191,18 @@ async fn append(
             _ => return Ok(Attempt { history, events, metadata, committed }),
         }
     }
+}
+
+/// `is_begun`: with its saga's beginning.
+fn events(history: &History, placed: OrderPlaced, is_begun: bool) -> Result<Vec<Event>, Problem> {
+    let mut fulfillment = history.fulfillment.clone();
+    let placed = Order::decide(&fulfillment.order, Command::Place(Box::new(placed))).map_err(Problem::internal)?;
+    let mut events: Vec<Event> = placed.into_iter().map(Event::from).collect();
+    if is_begun {
+        events.iter().for_each(|event| fulfillment.evolve(event));
+        events.extend(fulfillment.begin(history.order).map_err(Problem::internal)?);
+    }
+    Ok(events)
 }
 
 /// Looked at only when the store has refused it.

@@ -8,10 +8,10 @@ use crate::{
         self, AuthorizationVoided, CaptureDeclined, CapturedCharge, CapturedLine, Payment, PaymentAuthorized,
         PaymentCaptured, PaymentDeclined,
     },
-    saga::{Action, Context, Direction, Misfit, Reply},
+    saga::{Action, Context, Direction, Misfit, Next, Reply},
     shipment::{self, FulfillmentLine, FulfillmentReleased, LabelVoided, Parcel, Shipment},
 };
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 impl Fulfillment {
     /// The events that an answer to an action causes, in order; none when nothing changes. The action is absent for
@@ -31,13 +31,21 @@ impl Fulfillment {
             return Ok(vec![]);
         }
         if self.saga.definition_version.is_none() {
-            run.emit(SagaStarted { saga: DEFINITION.saga.to_owned(), definition_version: DEFINITION.version });
+            run.emit(started());
         }
         run.answer(if answered.is_some_and(|action| self.awaits(id, action)) { reply } else { Reply::Nothing })?;
         run.advance()?;
         // Having started is worth writing down only beside something that happened.
         let only_started = run.events.len() == 1 && self.saga.definition_version.is_none();
         Ok(if only_started { vec![] } else { run.events })
+    }
+
+    /// The beginning of the saga of an order that was just placed, for the placement's own append: its first step needs nobody but the store, which
+    /// refuses that append where there is not enough. Then the order is placed without, and the saga finds out what is short.
+    pub fn begin(&self, id: OrderId) -> Result<Vec<Event>, Misfit> {
+        let Next::Act(Action::Reserve { lines }) = self.next(id) else { return Ok(vec![]) };
+        let reserved = Order::decide(&self.order, order::Command::RecordReservation { lines })?;
+        Ok(iter::once(started().into()).chain(reserved.into_iter().map(Event::from)).collect())
     }
 
     /// The action belongs to the current step, direction and attempt. What an earlier one did is known by now, or its undo
@@ -49,6 +57,10 @@ impl Fulfillment {
             None => self.order.stock == Stock::Unreserved && !self.is_interrupted(),
         }
     }
+}
+
+fn started() -> SagaStarted {
+    SagaStarted { saga: DEFINITION.saga.to_owned(), definition_version: DEFINITION.version }
 }
 
 pub(super) struct Run<'a> {

@@ -1,4 +1,5 @@
 //! The contract over the router, on the store in memory: as a client sees it.
+mod begins;
 mod checks;
 mod described;
 mod idempotency;
@@ -11,7 +12,7 @@ mod sagas;
 mod waits;
 mod warehouse;
 
-use super::{AppState, router};
+use super::{AppState, Follower, router};
 use crate::{
     history::{Change, History},
     locations::LocationModes,
@@ -89,6 +90,15 @@ impl TestApp {
 
     /// On a store of its own, behind another that gets in the way of appends.
     pub(super) async fn on(store: Arc<MemoryEventStore>, front: Option<Arc<dyn EventStore>>) -> TestApp {
+        TestApp::followed(store, front, None).await
+    }
+
+    /// Beside someone who drives sagas.
+    pub(super) async fn followed(
+        store: Arc<MemoryEventStore>,
+        front: Option<Arc<dyn EventStore>>,
+        follower: Option<Arc<dyn Follower>>,
+    ) -> TestApp {
         let front = front.unwrap_or_else(|| store.clone());
         let keys = Arc::new(ApiKeys::new(store.clone()));
         let shops = Arc::new(Shops::new(store.clone()));
@@ -105,7 +115,7 @@ impl TestApp {
             locations: LocationModes::new(front),
             clock: Utc::now,
             app_version: "test".into(),
-            follower: None,
+            follower,
         };
         let key = async |role, shop| keys.create("test", role, shop).await.unwrap().1;
         TestApp {
