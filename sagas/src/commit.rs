@@ -29,6 +29,7 @@ pub(crate) enum Committed {
 impl Driver<'_> {
     /// Reads what is new of the history; all of it at the beginning.
     pub(crate) async fn reload(&mut self) -> Result<(), Leave> {
+        let newest = self.signal.newest();
         let events = self.read(|| self.shared.history_of(self.order.0)).await?;
         let Some(last) = events.last() else {
             tracing::error!(order_id = %self.order, "there is a timer but no order");
@@ -44,6 +45,7 @@ impl Driver<'_> {
         for event in &events {
             self.apply(event)?;
         }
+        self.signal.settle(newest, self.history.position);
         Ok(())
     }
 

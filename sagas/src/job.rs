@@ -36,6 +36,19 @@ impl Signal {
         self.wake.notify_one();
     }
 
+    /// Up to where there is said to be something.
+    pub(crate) fn newest(&self) -> Position {
+        Position(self.newest.load(Ordering::Acquire))
+    }
+
+    /// There was nothing beyond `known`, whoever said so; unless more was said meanwhile.
+    pub(crate) fn settle(&self, newest: Position, known: Position) {
+        if known < newest {
+            // Another value is news, and stays.
+            let _ = self.newest.compare_exchange(newest.0, known.0, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
     /// There is more than is known at `position`.
     pub(crate) fn is_beyond(&self, position: Position) -> bool {
         self.newest.load(Ordering::Acquire) > position.0

@@ -1,6 +1,21 @@
 //! Who did it, in words.
+use domain::{
+    Event,
+    fulfillment::{DEFINITION, SagaEvent},
+    order::OrderEvent,
+};
 use eventstore::{Actor, ActorKind};
 use std::borrow::Cow;
+
+/// Who did what the event says, where `actor` made its append: what a saga does as it begins stands in the append of whoever placed the order.
+pub fn author<'a>(event: &Event, actor: &'a Actor) -> Cow<'a, Actor> {
+    match event {
+        Event::Saga(SagaEvent::SagaStarted(_)) | Event::Order(OrderEvent::StockReserved(_)) => {
+            Cow::Owned(Actor { kind: ActorKind::Saga, id: DEFINITION.saga.to_owned(), key: None, on_behalf_of: None })
+        }
+        _ => Cow::Borrowed(actor),
+    }
+}
 
 /// For example `shop dev`, `the fulfillment saga` or `support key anna`.
 pub fn actor_name(actor: &Actor) -> String {

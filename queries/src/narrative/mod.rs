@@ -12,7 +12,7 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{actor_kind_name, actor_name};
+pub use actor::{actor_kind_name, actor_name, author};
 
 use chrono::{DateTime, Utc};
 use domain::{Amount, Event, fulfillment::Fulfillment};
@@ -49,12 +49,13 @@ pub struct Entry {
 pub fn story<'a>(history: impl IntoIterator<Item = (&'a RecordedEvent, &'a Event)>) -> Vec<Entry> {
     let mut state = Fulfillment::default();
     let tell = |(recorded, event): (&RecordedEvent, &Event)| {
+        let actor = author(event, &recorded.metadata.actor);
         let entry = Entry {
             position: recorded.position,
             at: recorded.recorded_at,
             event_type: recorded.event_type.to_string(),
-            sentence: sentence(event, &recorded.metadata.actor, &state),
-            actor: actor_name(&recorded.metadata.actor),
+            sentence: sentence(event, &actor, &state),
+            actor: actor_name(&actor),
         };
         state.evolve(event);
         entry

@@ -19,7 +19,7 @@ pub(crate) struct TimelineRow {
 impl TimelineRow {
     /// `before` is the order as it was just before the event.
     pub(crate) fn of(recorded: &RecordedEvent, event: &Event, before: &Fulfillment) -> TimelineRow {
-        let actor = &recorded.metadata.actor;
+        let actor = &*narrative::author(event, &recorded.metadata.actor);
         TimelineRow {
             order_id: recorded.stream.id,
             position: recorded.position.0,

@@ -38,6 +38,26 @@ async fn an_order_completes_in_five_appends_nine_events_and_three_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn placed_where_it_is_driven_it_takes_an_append_less_and_the_same_events() {
+    let world = World::new(1);
+    world.stock("a", 3).await;
+    let runner = world.run();
+    sleep(MINUTE).await;
+    let order = world.place("tok_ok", &[("a", 1)]).await.order;
+    world.settle(MINUTE).await;
+    let beside = world.place_beside(&runner, "tok_ok", &[("a", 1)], 1000).await.order;
+    let free = world.place_beside(&runner, "tok_ok", &[("a", 1)], 0).await.order;
+    let short = world.place_beside(&runner, "tok_ok", &[("a", 1)], 1000).await.order;
+    world.settle(MINUTE).await;
+    assert_eq!(world.types(beside).await, world.types(order).await);
+    let appends = (world.appends(order).await, world.appends(beside).await, world.appends(free).await);
+    assert_eq!(appends, (5, 4, 3), "the free one is released, shipped and complete");
+    assert_eq!(world.history(short).await.fulfillment.status_reason(), Some("out_of_stock"));
+    world.check().await;
+    runner.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_append_says_what_it_answers() {
     let world = World::new(2);
     world.stock("a", 1).await;

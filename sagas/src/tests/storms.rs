@@ -75,7 +75,7 @@ impl Storm {
         let faults = world.faults.clone();
         match faults.up_to(14) {
             0..=4 => {
-                let history = place(world).await;
+                let history = place(world, self.runners.last()).await;
                 self.orders.push(history.order);
                 self.tell(&history);
             }
@@ -190,9 +190,14 @@ impl Storm {
     }
 }
 
-async fn place(world: &World) -> History {
+/// `beside`: who may drive it in the process that places it.
+async fn place(world: &World, beside: Option<&Running>) -> History {
     let faults = &world.faults;
     let lines = [("a", 1 + faults.up_to(2) as i64), ("b", 1)];
     let price = if faults.chance(0.1) { 0 } else { 1000 };
-    world.place_at(TOKENS[pick(world, TOKENS.len() as u64)], &lines[..1 + pick(world, 2)], price).await
+    let (token, lines) = (TOKENS[pick(world, TOKENS.len() as u64)], &lines[..1 + pick(world, 2)]);
+    match beside.filter(|_| faults.chance(0.5)) {
+        Some(runner) => world.place_beside(runner, token, lines, price).await,
+        None => world.place_at(token, lines, price).await,
+    }
 }

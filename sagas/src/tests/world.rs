@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use commands::history::{CommitError, SAGA_TIMER, balance_changes, encode};
 use commands::{Change, History};
+use domain::fulfillment::Fulfillment;
 use domain::location::LocationMode;
 use domain::order::{Destination, OnShortage, OrderLine, OrderPlaced};
 use domain::returns;
@@ -205,15 +206,33 @@ impl World {
     }
 
     pub(super) async fn place_at(&self, token: &str, lines: &[(&str, i64)], price: i64) -> History {
-        self.place_as(token, lines, price, None).await
+        self.place_as(token, lines, price, None, None).await
+    }
+
+    /// Where its saga may be driven in the process that places it: then it begins with that.
+    pub(super) async fn place_beside(
+        &self,
+        runner: &Running,
+        token: &str,
+        lines: &[(&str, i64)],
+        price: i64,
+    ) -> History {
+        self.place_as(token, lines, price, None, Some(runner)).await
     }
 
     /// An order of someone whose data is sealed.
     pub(super) async fn place_for(&self, token: &str, lines: &[(&str, i64)], vault: &Vault, of: &Person) -> History {
-        self.place_as(token, lines, 1000, Some((vault, of))).await
+        self.place_as(token, lines, 1000, Some((vault, of)), None).await
     }
 
-    async fn place_as(&self, token: &str, lines: &[(&str, i64)], price: i64, of: Option<(&Vault, &Person)>) -> History {
+    async fn place_as(
+        &self,
+        token: &str,
+        lines: &[(&str, i64)],
+        price: i64,
+        of: Option<(&Vault, &Person)>,
+        beside: Option<&Running>,
+    ) -> History {
         let order = OrderId(Uuid::from_u64_pair(0x0192_0000_0000_7000, self.faults.up_to(u64::MAX)));
         self.secrets.0.lock().unwrap().insert(order, token.to_owned());
         self.orders.lock().unwrap().push(order);
@@ -246,9 +265,25 @@ impl World {
         let stream = history.stream(StreamKind::Order);
         let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now, set_at: now };
         let vault = of.map(|(vault, person)| vault.seal(person, order.0, b"Ada").unwrap()).into_iter().collect();
-        let change = Change { timers: vec![timer], vault, ..Change::default() };
+        let mut change = Change { timers: vec![timer], vault, ..Change::default() };
         let metadata = self.metadata(ActorKind::Shop, order.0);
-        let placed = history.commit(self.inner(), &[placed.into()], metadata, change).await.unwrap();
+        let mut events = vec![placed.into()];
+        if let Some(fence) = beside.and_then(|runner| runner.handle.fence(order)) {
+            let placed = Fulfillment::fold(&events);
+            events.extend(placed.begin(order).unwrap());
+            change.fence = Some(fence);
+            match history.commit(self.inner(), &events, metadata.clone(), change.clone()).await {
+                Ok(appended) => {
+                    history.updated_at = Some(self.store.stamp(appended).recorded_at);
+                    return history;
+                }
+                Err(CommitError::Append(AppendError::Refused(_) | AppendError::Fenced { .. })) => {}
+                Err(error) => panic!("{error}"),
+            }
+            events.truncate(1);
+            change.fence = None;
+        }
+        let placed = history.commit(self.inner(), &events, metadata, change).await.unwrap();
         history.updated_at = Some(self.store.stamp(placed).recorded_at);
         history
     }
