@@ -98,3 +98,24 @@ impl Leave {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Signal;
+    use eventstore::Position;
+
+    #[test]
+    fn what_is_not_there_is_not_looked_for_again_and_news_stays() {
+        let signal = Signal::default();
+        signal.raise(Position(9));
+        let newest = signal.newest();
+        signal.settle(newest, Position(7));
+        assert!(!signal.is_beyond(Position(7)), "it was looked for");
+
+        signal.raise(Position(9));
+        let newest = signal.newest();
+        signal.raise(Position(12));
+        signal.settle(newest, Position(9));
+        assert!(signal.is_beyond(Position(9)), "this was said meanwhile");
+    }
+}
