@@ -34,6 +34,7 @@ impl TimelineRow {
     /// The same recorded event is this one today, too.
     pub(crate) fn and(&mut self, recorded: &RecordedEvent, event: &Event, before: &Fulfillment) {
         self.summary.push_str("; ");
-        self.summary.push_str(&narrative::sentence(event, &recorded.metadata.actor, before));
+        let actor = narrative::author(event, &recorded.metadata.actor);
+        self.summary.push_str(&narrative::sentence(event, &actor, before));
     }
 }

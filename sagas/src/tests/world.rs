@@ -265,27 +265,27 @@ impl World {
         let stream = history.stream(StreamKind::Order);
         let timer = TimerChange::Set { stream, name: Cow::Borrowed(SAGA_TIMER), due_at: now, set_at: now };
         let vault = of.map(|(vault, person)| vault.seal(person, order.0, b"Ada").unwrap()).into_iter().collect();
-        let mut change = Change { timers: vec![timer], vault, ..Change::default() };
-        let metadata = self.metadata(ActorKind::Shop, order.0);
-        let mut events = vec![placed.into()];
-        if let Some(fence) = beside.and_then(|runner| runner.handle.fence(order)) {
-            let placed = Fulfillment::fold(&events);
-            events.extend(placed.begin(order).unwrap());
-            change.fence = Some(fence);
-            match history.commit(self.inner(), &events, metadata.clone(), change.clone()).await {
+        let (metadata, mut events) = (self.metadata(ActorKind::Shop, order.0), vec![placed.into()]);
+        let mut fence = beside.and_then(|runner| runner.handle.fence(order));
+        if fence.is_some() {
+            events.extend(Fulfillment::fold(&events).begin(order).unwrap());
+        }
+        let change = Change { timers: vec![timer], vault, ..Change::default() };
+        loop {
+            let change = Change { fence, ..change.clone() };
+            match history.commit(self.inner(), &events, metadata.clone(), change).await {
                 Ok(appended) => {
                     history.updated_at = Some(self.store.stamp(appended).recorded_at);
                     return history;
                 }
-                Err(CommitError::Append(AppendError::Refused(_) | AppendError::Fenced { .. })) => {}
+                // Not enough goods, or the slot is lost: it is placed alone.
+                Err(CommitError::Append(AppendError::Refused(_) | AppendError::Fenced { .. })) if fence.is_some() => {
+                    fence = None;
+                    events.truncate(1);
+                }
                 Err(error) => panic!("{error}"),
             }
-            events.truncate(1);
-            change.fence = None;
         }
-        let placed = history.commit(self.inner(), &events, metadata, change).await.unwrap();
-        history.updated_at = Some(self.store.stamp(placed).recorded_at);
-        history
     }
 
     /// As if the person had been erased.
