@@ -36,6 +36,8 @@ pub struct History {
     /// Empty before the first event.
     pub shop: String,
     pub fulfillment: Fulfillment,
+    /// The first event's position: of the placement.
+    pub placed: Position,
     /// The last event's position.
     pub position: Position,
     /// When the last event was recorded.
@@ -89,6 +91,7 @@ impl History {
             order,
             shop: shop.into(),
             fulfillment: Fulfillment::default(),
+            placed: Position::ZERO,
             position: Position::ZERO,
             updated_at: None,
             placed_in: None,
@@ -144,7 +147,7 @@ impl History {
     fn take_in(&mut self, kind: StreamKind, recorded: &RecordedEvent, events: &[Event]) {
         events.iter().for_each(|event| self.fulfillment.evolve(event));
         if self.position == Position::ZERO {
-            self.placed_in = Some(recorded.incarnation);
+            (self.placed_in, self.placed) = (Some(recorded.incarnation), recorded.position);
         }
         self.goes_on_in(recorded.incarnation);
         self.versions.insert(kind, recorded.version);
@@ -242,6 +245,9 @@ impl History {
         for event in events {
             let kind = event.stream_kind();
             self.versions.insert(kind, self.version(kind).next());
+        }
+        if self.position == Position::ZERO {
+            self.placed = appended.first;
         }
         self.position = appended.last;
         self.updated_at = Some(appended.recorded_at);

@@ -120,6 +120,7 @@ async fn store(
     match committed {
         Ok(appended) => {
             tracing::Span::current().record("position", appended.last.0);
+            let placed = history.placed;
             if let Some(follower) = &app.follower {
                 follower.placed(Placed { history, command_id, trace_id });
             }
@@ -127,7 +128,7 @@ async fn store(
                 Some(wait) => Some(wait.placed(app, asked.order, appended.last).await?),
                 None => None,
             };
-            placed_answer(&asked, asked.order, appended.last, standing)
+            placed_answer(&asked, asked.order, placed, standing)
         }
         Err(CommitError::Append(AppendError::Refused(Refusal::ClaimTaken(taken)))) => {
             drop(wait);
@@ -240,7 +241,7 @@ async fn replay(app: &App, asked: &Asked, first: TakenClaim) -> Result<Response,
         Some(wait) => wait.known(app, &history).await?,
         None => Standing::of(&history),
     };
-    Ok(replayed(placed_answer(asked, order, first.position, Some(standing))?))
+    Ok(replayed(placed_answer(asked, order, history.placed, Some(standing))?))
 }
 
 /// Position and version are those of the placing, however far the order has come: the same whenever it is asked again.

@@ -67,6 +67,8 @@ async fn its_goods_are_taken_by_the_append_that_places_it() {
     let (events, appends) = written(&app, &placed.body["order_id"]).await;
     assert_eq!((&events[..], appends), (&["OrderPlaced", "SagaStarted", "StockReserved"].map(str::to_owned)[..], 1));
     assert_eq!((&placed.body["status"], &placed.body["version"]), (&json!("PLACED"), &json!(1)));
+    let first = app.history(&placed.body["order_id"]).await.placed;
+    assert_eq!(placed.body["position"], json!(first.to_string()), "of the placing, whatever came with it");
     let told = driver.placed.lock().unwrap().pop().unwrap().history;
     assert_eq!(told.fulfillment, app.history(&placed.body["order_id"]).await.fulfillment, "it is handed on as it is");
 
