@@ -81,7 +81,11 @@ async fn a_process_killed_between_commit_and_answer_gives_the_same_answer_after_
 
     // An order, whose key lives as long as it does.
     let (key, placed) = (unique("key"), order(&sku, 2, "tok_ok"));
-    let (holder, position) = lossy.killed_before_the_answer("shop", &key, "/v1/orders", &placed, "claims").await;
+    let (holder, _) = lossy.killed_before_the_answer("shop", &key, "/v1/orders", &placed, "claims").await;
+    let position: String = sqlx::query_scalar("SELECT position::text FROM events WHERE type = 'OrderPlaced'")
+        .fetch_one(&lossy.pool)
+        .await
+        .unwrap();
     let told = lossy.again("shop", &key, "/v1/orders", &placed).await;
     assert_eq!((told.status, &told.body["status"]), (StatusCode::OK, &json!("COMPLETED")), "its wait is honoured");
     assert_eq!(
