@@ -92,7 +92,7 @@ impl OrderAudit {
         let (parked, orders): (Vec<Uuid>, Vec<Uuid>) =
             touched.into_iter().partition(|order| held.parked.contains_key(order));
         let folded = fold_orders(self.store.as_ref(), &held, &orders, position).await?;
-        write_rows(&mut snapshot, &folded.rows).await?;
+        write_rows(&mut snapshot, None, &folded.rows).await?;
         let mut differences: Vec<Difference> = folded.unreadable.iter().map(parked_difference).collect();
         let mut rows = 0;
         for table in tables::TABLES {

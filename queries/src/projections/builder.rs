@@ -8,13 +8,13 @@ use super::{
 };
 use crate::sql::{
     self,
-    checkpoint::{self, Checkpoint},
+    checkpoint::{self, Advance, Checkpoint},
 };
 use eventstore::{EventStore, Incarnation, Lives, Position, RecordedEvent};
 use futures_util::{StreamExt, stream};
 use lru::LruCache;
 use metrics::counter;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroUsize,
@@ -132,9 +132,15 @@ impl Builder {
     }
 
     async fn commit(&mut self, folded: Folded) -> Result<Vec<ChangedOrder>, ProjectionError> {
-        let mut transaction = self.pool.begin().await?;
-        self.write(&mut transaction, &folded).await?;
-        transaction.commit().await?;
+        let mut conn = self.pool.acquire().await?;
+        if folded.parked.is_empty() {
+            // One statement, that is a transaction by itself.
+            self.write(&mut conn, &folded).await?;
+        } else {
+            let mut transaction = conn.begin().await?;
+            self.write(&mut transaction, &folded).await?;
+            transaction.commit().await?;
+        }
         Ok(self.keep(folded))
     }
 
@@ -197,27 +203,27 @@ impl Builder {
     }
 
     pub(super) async fn write(&self, conn: &mut PgConnection, folded: &Folded) -> Result<(), ProjectionError> {
-        // First, so that of two runners one waits here before it has written anything.
-        self.advance(conn, folded.to, folded.incarnation).await?;
-        write_rows(conn, &folded.rows).await?;
+        self.advance_with(conn, (folded.to, folded.incarnation), &folded.rows).await?;
         if self.is_live && !folded.parked.is_empty() {
             sql::parked::park(conn, &folded.parked).await?;
         }
         Ok(())
     }
 
-    /// Whoever reads the rows elsewhere is told of it when it is committed.
-    pub(super) async fn advance(
+    /// Moves the checkpoint and writes the rows. The checkpoint goes first, so that of two runners one waits there before it has written
+    /// anything. Whoever reads the rows elsewhere is told of it when it is committed.
+    pub(super) async fn advance_with(
         &self,
         conn: &mut PgConnection,
-        to: Position,
-        incarnation: Incarnation,
+        (to, incarnation): (Position, Incarnation),
+        rows: &Rows,
     ) -> Result<(), ProjectionError> {
-        let from = (self.position, self.epoch);
-        if checkpoint::advance(conn, from, to, (incarnation, VERSION), self.is_live).await? {
+        let (epoch, from, tell) = (self.epoch, self.position, self.is_live);
+        let advance = Advance { epoch, from, to, incarnation, version: VERSION, tell };
+        if write_rows(conn, Some(&advance), rows).await? {
             return Ok(());
         }
-        Err(ProjectionError::Overtaken { from: self.position })
+        Err(ProjectionError::Overtaken { from })
     }
 
     /// After the commit.

@@ -39,8 +39,8 @@ pub enum ProjectionError {
     UnknownStatus(String),
     #[error("the read model was made anew while it was verified: verify it again")]
     MadeAnew,
-    #[error("{rows} rows of {table} were to be updated, {found} were there")]
-    MissingRows { table: &'static str, rows: usize, found: u64 },
+    #[error("{table}: {counts}")]
+    MissingRows { table: String, counts: String },
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]

@@ -43,6 +43,7 @@ mod write;
 pub use audit::{OrderAudit, RangeComparison, verify_orders};
 pub use auditor::{AuditPace, AuditVerdict, audit_rows};
 pub use batch::ChangedOrder;
+pub(crate) use batch::Rows;
 pub use error::ProjectionError;
 pub use parked::{MAX_PARKED, Parked};
 pub use recover::{read_model_ahead, reset_read_model};

@@ -70,7 +70,7 @@ impl Builder {
             .map_err(|source| ProjectionError::Unwritable { position: self.position(), source })?;
         let mut transaction = self.pool.begin().await?;
         self.hold(&mut transaction).await?;
-        write_rows(&mut transaction, &rows).await?;
+        write_rows(&mut transaction, None, &rows).await?;
         transaction.commit().await?;
         Ok(Some(Page { last, rows: rows.sagas.len() + rows.new_sagas.len() }))
     }

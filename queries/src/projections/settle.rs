@@ -108,8 +108,7 @@ impl Builder {
     ) -> Result<(), ProjectionError> {
         let mut transaction = self.pool.begin().await?;
         // Nobody else drives, and whoever reads the rows elsewhere is told: the checkpoint moves to where it is.
-        self.advance(&mut transaction, self.position(), self.incarnation()).await?;
-        write_rows(&mut transaction, &refolded.rows).await?;
+        self.advance_with(&mut transaction, (self.position(), self.incarnation()), &refolded.rows).await?;
         if let (Some(Request { reason, by, .. }), Some(event)) = (skip, self.held.parked.get(&key)) {
             sql::parked::skip(&mut transaction, &Skip { event, reason, by }).await?;
         }
@@ -131,7 +130,7 @@ impl Builder {
     /// Only whoever drives knows what is parked.
     async fn write_gone(&self, request: &Request) -> Result<(), ProjectionError> {
         let mut transaction = self.pool.begin().await?;
-        self.advance(&mut transaction, self.position(), self.incarnation()).await?;
+        self.advance_with(&mut transaction, (self.position(), self.incarnation()), &Rows::default()).await?;
         sql::requests::done(&mut transaction, request.id, Outcome::Gone).await?;
         transaction.commit().await?;
         Ok(())
@@ -174,7 +173,7 @@ impl Builder {
             let upto = until.map_or(self.position(), |until| self.position().min(Position(until.0 - 1)));
             let held = self.held.clone_skips();
             let refolded = refold(self.store.as_ref(), &held, &Span { parked: &was, upto, limit: None }).await?;
-            write_rows(conn, &refolded.rows).await?;
+            write_rows(conn, None, &refolded.rows).await?;
             match refolded.next {
                 Some(next) => self.keep_parked(next),
                 None if until.is_none() => {

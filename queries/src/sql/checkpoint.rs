@@ -74,36 +74,15 @@ pub(crate) async fn hold(conn: &mut PgConnection, (at, epoch): (Position, i64)) 
     Ok(held.fetch_optional(conn).await?.is_some())
 }
 
-/// Moves on from `from`, as rows of this version, and with `tell` says so to other processes once it is committed; `false` when it is no longer there, or somebody
-/// has taken over.
-pub(crate) async fn advance(
-    conn: &mut PgConnection,
-    (from, epoch): (Position, i64),
-    to: Position,
-    (incarnation, version): (Incarnation, i32),
-    tell: bool,
-) -> sqlx::Result<bool> {
-    let moved = sqlx::query!(
-        r#"
-        WITH moved AS (
-            UPDATE projections SET position = $3, incarnation = $4, version = $8, updated_at = now()
-            WHERE name = $1 AND position = $2 AND epoch = $5
-            RETURNING position
-        )
-        SELECT CASE WHEN $6 THEN pg_notify($7, position::text)::text END AS told FROM moved
-        "#,
-        NAME,
-        from.0,
-        to.0,
-        incarnation.0,
-        epoch,
-        tell,
-        CHANNEL,
-        version
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(moved.is_some())
+/// Moves the checkpoint on from `from`, as rows of this version, and with `tell` says so to other processes once it is committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advance {
+    pub(crate) epoch: i64,
+    pub(crate) from: Position,
+    pub(crate) to: Position,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) version: i32,
+    pub(crate) tell: bool,
 }
 
 /// The live checkpoint as somebody sees it who doesn't drive.

@@ -1,55 +1,6 @@
-//! Writes `returns`, for orders that have some.
-use super::Met;
-use crate::projections::returns::ReturnRow;
+//! Which rows of `returns` an earlier version did not make, or left behind.
 use sqlx::PgConnection;
 use uuid::Uuid;
-
-pub(crate) async fn insert(conn: &mut PgConnection, rows: &[ReturnRow]) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"
-        INSERT INTO returns (order_id, number, shop, location, stage, carrier, tracking_number, refund, digits, lines)
-        SELECT n.order_id, n.number, n.shop, n.location, n.stage, n.carrier, n.tracking_number, n.refund, n.digits, n.lines::json
-        FROM UNNEST($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-            $9::smallint[], $10::text[])
-            AS n (order_id, number, shop, location, stage, carrier, tracking_number, refund, digits, lines)
-        "#,
-        &rows.iter().map(|row| row.order_id).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.number).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.shop.as_str()).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.location.as_str()).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.stage).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.carrier.as_deref()).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.tracking_number.as_deref()).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.refund).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.digits).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.lines.as_str()).collect::<Vec<_>>() as _,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn update(conn: &mut PgConnection, rows: &[ReturnRow]) -> sqlx::Result<Met> {
-    let done = sqlx::query!(
-        r#"
-        UPDATE returns AS r
-        SET stage = n.stage, carrier = n.carrier, tracking_number = n.tracking_number, refund = n.refund, lines = n.lines::json
-        FROM UNNEST($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
-            AS n (order_id, number, stage, carrier, tracking_number, refund, lines)
-        WHERE r.order_id = n.order_id AND r.number = n.number
-        "#,
-        &rows.iter().map(|row| row.order_id).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.number).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.stage).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.carrier.as_deref()).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.tracking_number.as_deref()).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.refund).collect::<Vec<_>>() as _,
-        &rows.iter().map(|row| row.lines.as_str()).collect::<Vec<_>>() as _,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
-}
 
 /// After `after`, orders that have returns of which there are no rows: they were taken in by a build that made none.
 pub(crate) async fn untold(conn: &mut PgConnection, after: Uuid, limit: i64) -> sqlx::Result<Vec<Uuid>> {
