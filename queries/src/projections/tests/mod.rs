@@ -2,6 +2,7 @@
 mod audit;
 mod evolved;
 mod frozen;
+mod missing;
 mod parked;
 mod past;
 mod raised;
