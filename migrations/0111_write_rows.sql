@@ -1,4 +1,4 @@
--- The two functions that write rows of the read side: a batch is one call, one round trip, one commit.
+-- The functions that write rows of the read side: a batch is one call, one round trip, one commit.
 --
 -- They name their tables without a schema: the caller's `search_path` says which, so that a replay and an audit fill tables of their own by the
 -- very same statements. Arrays are columns, named by their table: o(rder), n(ew order), k (an SKU of one), s(aga), f(ulfillment), r(eturn),
@@ -8,9 +8,9 @@
 -- long as there are new rows, and `unnest` fills up with NULL.
 
 -- Moves the checkpoint on from where its driver left it; false when it is no longer there, or somebody has taken over. Whoever reads the rows
--- elsewhere is told when it is committed, if `p_tell`.
+-- elsewhere is told in the channel `p_tell`, if there is one, when it is committed.
 CREATE FUNCTION read.advance(
-    p_name text, p_epoch bigint, p_from bigint, p_to bigint, p_incarnation integer, p_version integer, p_tell boolean
+    p_name text, p_epoch bigint, p_from bigint, p_to bigint, p_incarnation integer, p_version integer, p_tell text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE projections
@@ -19,13 +19,21 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    IF p_tell THEN
-        PERFORM pg_notify('waybill_read', p_to::text);
+    IF p_tell IS NOT NULL THEN
+        PERFORM pg_notify(p_tell, p_to::text);
     END IF;
     RETURN true;
 END $$;
 
--- Answers true, so that it can be asked for after `advance`. Fails with P0002 and the name of the table when a row to be updated isn't there.
+-- Fails with P0002 and the name of the table when a row to be updated isn't there.
+CREATE FUNCTION read.all_met(p_table text, p_rows integer, p_met integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_met <> p_rows THEN
+        RAISE EXCEPTION '% rows to be updated, % there', p_rows, p_met USING ERRCODE = 'no_data_found', TABLE = p_table;
+    END IF;
+END $$;
+
+-- Answers true, so that it can be asked for after `advance`.
 CREATE FUNCTION read.write_rows(
     p_o_id uuid[], p_o_status text[], p_o_reason text[], p_o_fulfillment text[], p_o_authorized bigint[], p_o_captured bigint[],
     p_o_refunded bigint[], p_o_progress text[], p_o_erased timestamptz[], p_o_updated timestamptz[], p_o_version integer[],
@@ -75,10 +83,7 @@ BEGIN
                AS n (id, status, reason, fulfillment, authorized, captured, refunded, progress, erased, updated, version, position, n)
          WHERE n.n > v_new AND o.order_id = n.id;
         GET DIAGNOSTICS v_met = ROW_COUNT;
-        IF v_met <> cardinality(p_o_id) - v_new THEN
-            RAISE EXCEPTION '% rows to be updated, % there', cardinality(p_o_id) - v_new, v_met
-                  USING ERRCODE = 'no_data_found', TABLE = 'orders';
-        END IF;
+        PERFORM read.all_met('orders', cardinality(p_o_id) - v_new, v_met);
     END IF;
 
     v_new := cardinality(p_s_shop);
@@ -101,10 +106,7 @@ BEGIN
                WITH ORDINALITY AS n (id, return_number, state, step, attempt, cause, waiting_on, since, by, direction, remaining, n)
          WHERE n.n > v_new AND s.saga_id = n.id AND s.return_number = n.return_number;
         GET DIAGNOSTICS v_met = ROW_COUNT;
-        IF v_met <> cardinality(p_s_id) - v_new THEN
-            RAISE EXCEPTION '% rows to be updated, % there', cardinality(p_s_id) - v_new, v_met
-                  USING ERRCODE = 'no_data_found', TABLE = 'sagas';
-        END IF;
+        PERFORM read.all_met('sagas', cardinality(p_s_id) - v_new, v_met);
     END IF;
 
     v_new := cardinality(p_f_shop);
@@ -122,10 +124,7 @@ BEGIN
                WITH ORDINALITY AS n (id, stage, carrier, tracking, lines, n)
          WHERE n.n > v_new AND f.fulfillment_id = n.id;
         GET DIAGNOSTICS v_met = ROW_COUNT;
-        IF v_met <> cardinality(p_f_id) - v_new THEN
-            RAISE EXCEPTION '% rows to be updated, % there', cardinality(p_f_id) - v_new, v_met
-                  USING ERRCODE = 'no_data_found', TABLE = 'fulfillments';
-        END IF;
+        PERFORM read.all_met('fulfillments', cardinality(p_f_id) - v_new, v_met);
     END IF;
 
     v_new := cardinality(p_r_shop);
@@ -144,10 +143,7 @@ BEGIN
                WITH ORDINALITY AS n (of, number, stage, carrier, tracking, refund, lines, n)
          WHERE n.n > v_new AND r.order_id = n.of AND r.number = n.number;
         GET DIAGNOSTICS v_met = ROW_COUNT;
-        IF v_met <> cardinality(p_r_order) - v_new THEN
-            RAISE EXCEPTION '% rows to be updated, % there', cardinality(p_r_order) - v_new, v_met
-                  USING ERRCODE = 'no_data_found', TABLE = 'returns';
-        END IF;
+        PERFORM read.all_met('returns', cardinality(p_r_order) - v_new, v_met);
     END IF;
 
     IF cardinality(p_t_order) > 0 THEN

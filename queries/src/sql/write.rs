@@ -1,5 +1,5 @@
 //! Writes a batch: one call of `read.write_rows`, one round trip.
-use super::checkpoint::{Advance, NAME};
+use super::checkpoint::{Advance, CHANNEL, NAME};
 use crate::projections::Rows;
 use sqlx::PgConnection;
 
@@ -30,7 +30,7 @@ pub(crate) async fn rows(conn: &mut PgConnection, advance: Option<&Advance>, row
         advance.map(|advance| advance.to.0),
         advance.map(|advance| advance.incarnation.0),
         advance.map(|advance| advance.version),
-        advance.map(|advance| advance.tell),
+        advance.filter(|advance| advance.tell).map(|_| CHANNEL),
         &orders().map(|row| row.order_id).collect::<Vec<_>>(),
         &orders().map(|row| row.status).collect::<Vec<_>>() as _,
         &orders().map(|row| row.status_reason.as_deref()).collect::<Vec<_>>() as _,
