@@ -32,7 +32,8 @@ use uuid::Uuid;
 
 /// How long it trusts to being told.
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
-/// Between two looks, and at least as long as the last one took: a busy log does not make a busy watch.
+/// Between two looks, and at least as long as the last one took, if that was no longer than `LOOK_ANYWAY`: a busy log does not make a busy watch,
+/// and one that was frozen in the midst of a look goes on at once.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 /// A look without an answer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -148,7 +149,7 @@ impl Follower {
 
     /// Until it is told of something, or for a second.
     pub(super) async fn wait(&self, told: &Heard) {
-        tokio::time::sleep(LOOK_PAUSE.max(self.took)).await;
+        tokio::time::sleep(self.took.clamp(LOOK_PAUSE, LOOK_ANYWAY)).await;
         let _ = tokio::time::timeout(LOOK_ANYWAY, told.anything.notified()).await;
     }
 
@@ -262,3 +263,26 @@ const STATUSES: [OrderStatus; 11] = [
     OrderStatus::Cancelling,
     OrderStatus::Cancelled,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{Follower, Heard, LOOK_ANYWAY, LOOK_PAUSE};
+    use crate::given::Told;
+    use std::{sync::Arc, time::Duration};
+    use tokio::{sync::watch, time::Instant};
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rests_for_as_long_as_a_look_took_and_a_look_in_which_it_was_frozen_counts_for_little() {
+        let (applied, parked) = (watch::channel(eventstore::Position::ZERO).0, watch::channel(0).0);
+        let mut follower = Follower::new(Arc::new(Told::default()), Arc::new(()), applied, parked);
+        let quick = Duration::from_millis(30);
+        for (took, rests) in [(Duration::ZERO, LOOK_PAUSE), (quick, quick), (Duration::from_secs(6), LOOK_ANYWAY)] {
+            follower.took = took;
+            let told = Heard::default();
+            told.hear("of a commit");
+            let began = Instant::now();
+            follower.wait(&told).await;
+            assert!(began.elapsed() >= rests && began.elapsed() < rests + LOOK_PAUSE, "{:?}", began.elapsed());
+        }
+    }
+}
