@@ -2,21 +2,17 @@
 //!
 //! The rows serve one end alone, to find an order by its ref. Whatever hangs on an order that was asked for as of then is of then too.
 use super::{
-    error::{coded, corrupt, database, unavailable},
+    error::{coded, database, unfoldable, unreadable},
     order::Order,
     scalars::{DateTime, Position},
     snapshot::Snapshot,
     viewer::sees,
 };
-use crate::{
-    projections::{ProjectionError, past::Past},
-    sql::{list::Slice, parked::skipped_of, read::TimelineRecord},
-};
+use crate::{projections::past::Past, sql::parked::skipped_of};
 use async_graphql::{Context, Error, ErrorExtensions, OneofObject, Result};
 use chrono::Utc;
 use eventstore::{AsOf as Moment, AsOfError, EventStore, Position as LogPosition, ReadError};
 use std::sync::{Arc, Mutex, PoisonError};
-use tracing::error;
 use uuid::Uuid;
 
 /// A moment of the log. By time: after the last event that was recorded by then; a time to come means now.
@@ -90,7 +86,7 @@ pub(super) async fn by_id(ctx: &Context<'_>, id: Uuid, then: Then) -> Result<Opt
     let mut events = archive.store.read_streams_as_of(id, then.position).await.map_err(|error| unreadable(&error))?;
     let skipped = {
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
-        skipped_of(&mut conn, id).await.map_err(|error| database(&error))?
+        skipped_of(&mut conn, &[id]).await.map_err(|error| database(&error))?
     };
     // What a person has left out, the rows never showed.
     events.retain(|event| !skipped.contains(&(event.incarnation, event.position)));
@@ -115,26 +111,6 @@ fn not_reached(message: String, wanted: LogPosition, reached: LogPosition) -> Er
         extensions.set("wanted", wanted.to_string());
         extensions.set("reached", reached.to_string());
     })
-}
-
-fn unreadable(cause: &ReadError) -> Error {
-    error!(error = %cause, "the event store can't be read");
-    match cause {
-        ReadError::Unavailable(_) => unavailable(),
-        ReadError::Corrupt(_) => corrupt("events", &cause.to_string()),
-    }
-}
-
-fn unfoldable(cause: &ProjectionError) -> Error {
-    corrupt("events", &cause.to_string())
-}
-
-/// The part of the timeline that is asked for, and one more when there are more; as `sql::read::timelines` answers it.
-pub(super) fn timeline(past: &Past, slice: &Slice<i64>) -> Vec<Arc<TimelineRecord>> {
-    let (after, before) = (slice.after.unwrap_or(0), slice.before.unwrap_or(i64::MAX));
-    let within = past.timeline.iter().filter(|row| row.position > after && row.position < before).cloned();
-    let limit = usize::try_from(slice.limit).unwrap_or(0) + 1;
-    if slice.backward { within.rev().take(limit).collect() } else { within.take(limit).collect() }
 }
 
 /// Cost of an order of then: its whole history is read for it.

@@ -13,7 +13,6 @@ use async_graphql::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
-use uuid::Uuid;
 
 pub(super) const DEFAULT_PAGE: i32 = 50;
 pub(super) const MAX_PAGE: i32 = 200;
@@ -112,7 +111,6 @@ pub(super) enum Total {
     Sagas(SagaFilter),
     Returns(ReturnFilter),
     Stock(StockFilter),
-    Timeline(Uuid),
     /// Counted already.
     Known(i64),
 }
@@ -121,9 +119,6 @@ pub(super) enum Total {
 impl Total {
     /// How many there are in all, whatever the page.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64> {
-        if let Total::Timeline(order) = self {
-            return super::timeline::count(ctx, *order).await;
-        }
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
         let count = match self {
             Total::Orders(filter) => list::count_orders(&mut conn, filter).await,
@@ -132,7 +127,6 @@ impl Total {
             Total::Returns(filter) => list::count_returns(&mut conn, filter).await,
             Total::Stock(filter) => list::count_stock(&mut conn, filter).await,
             Total::Known(count) => Ok(*count),
-            Total::Timeline(_) => Ok(0),
         };
         count.map_err(|error| database(&error))
     }

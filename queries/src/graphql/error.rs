@@ -1,5 +1,7 @@
 //! Errors as clients see them: each has `extensions.code`.
+use crate::projections::ProjectionError;
 use async_graphql::{Error, ErrorExtensions, Response, ServerError};
+use eventstore::ReadError;
 use std::sync::Arc;
 use tracing::error;
 
@@ -30,6 +32,20 @@ pub(super) fn database(cause: &sqlx::Error) -> Error {
 /// As it comes from a loader, which tells it to all that waited.
 pub(super) fn shared(cause: Arc<sqlx::Error>) -> Error {
     database(&cause)
+}
+
+/// The log, as the past and the timelines are told from it.
+pub(super) fn unreadable(cause: &ReadError) -> Error {
+    error!(error = %cause, "the event store can't be read");
+    match cause {
+        ReadError::Unavailable(_) => unavailable(),
+        ReadError::Corrupt(_) => corrupt("events", &cause.to_string()),
+    }
+}
+
+/// Events that this build can't make sense of.
+pub(super) fn unfoldable(cause: &ProjectionError) -> Error {
+    corrupt("events", &cause.to_string())
 }
 
 /// A row that this build can't make sense of.

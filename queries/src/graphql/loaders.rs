@@ -1,20 +1,29 @@
 //! Loads what many fields of one request ask for in one statement each. They live as long as the request.
-use super::snapshot::Snapshot;
-use crate::{
-    projections::sagas::SagaKey,
-    sql::read::{self, FulfillmentRecord, OrderRecord, ParkedRecord, ReturnRecord, SagaRecord, TimelineRecord},
+use super::{
+    error::{database, unfoldable, unreadable},
+    snapshot::Snapshot,
 };
-use async_graphql::dataloader::Loader;
+use crate::{
+    narrative::{Entry, story},
+    projections::{Decoded, sagas::SagaKey},
+    sql::{
+        parked::skipped_of,
+        read::{self, FulfillmentRecord, OrderRecord, ParkedRecord, ReturnRecord, SagaRecord},
+    },
+};
+use async_graphql::{Error, dataloader::Loader};
+use eventstore::{EventStore, Position, RecordedEvent};
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 pub(super) struct Loaders {
     snapshot: Arc<Snapshot>,
+    store: Arc<dyn EventStore>,
 }
 
 impl Loaders {
-    pub(super) fn new(snapshot: Arc<Snapshot>) -> Loaders {
-        Loaders { snapshot }
+    pub(super) fn new(snapshot: Arc<Snapshot>, store: Arc<dyn EventStore>) -> Loaders {
+        Loaders { snapshot, store }
     }
 }
 
@@ -36,21 +45,12 @@ pub(super) struct FulfillmentsOf(pub(super) Uuid);
 pub(super) struct SagaOf(pub(super) Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ReturnsOf(pub(super) Uuid);
-/// One more than `limit` is loaded when there are more; `backward`: the last ones, the latest first.
+/// All that happened to an order up to a position, from the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TimelineOf {
+pub(super) struct StoryOf {
     pub(super) order: Uuid,
-    pub(super) part: Part,
+    pub(super) upto: Position,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Part {
-    pub(super) after: i64,
-    pub(super) before: i64,
-    pub(super) limit: i64,
-    pub(super) backward: bool,
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TimelineCountOf(pub(super) Uuid);
 /// What parked an order, if anything did.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ParkedOf(pub(super) Uuid);
@@ -140,36 +140,31 @@ impl Loader<ReturnsOf> for Loaders {
     }
 }
 
-impl Loader<TimelineOf> for Loaders {
-    type Value = Vec<Arc<TimelineRecord>>;
-    type Error = Arc<sqlx::Error>;
+impl Loader<StoryOf> for Loaders {
+    type Value = Vec<Arc<Entry>>;
+    type Error = Error;
 
-    async fn load(&self, keys: &[TimelineOf]) -> Loaded<TimelineOf, Self::Value> {
-        // As a rule all ask for the same part.
-        let mut by_part: HashMap<Part, Vec<Uuid>> = HashMap::new();
-        for key in keys {
-            by_part.entry(key.part).or_default().push(key.order);
-        }
-        let mut found: HashMap<_, Self::Value> = HashMap::new();
-        for (part, orders) in by_part {
-            let Part { after, before, limit, backward } = part;
-            let mut conn = self.snapshot.read().await;
-            for row in read::timelines(&mut conn, &orders, (after, before), limit + 1, backward).await? {
-                found.entry(TimelineOf { order: row.order_id, part }).or_default().push(Arc::new(row));
+    async fn load(&self, keys: &[StoryOf]) -> Result<HashMap<StoryOf, Self::Value>, Error> {
+        let orders: Vec<Uuid> = keys.iter().map(|key| key.order).collect();
+        // What a person has left out, the rows never showed.
+        let skipped = skipped_of(&mut *self.snapshot.read().await, &orders).await.map_err(|error| database(&error))?;
+        let mut histories: HashMap<Uuid, Vec<RecordedEvent>> = HashMap::new();
+        for event in
+            self.store.read_streams_of(&orders).await.map_err(|error| unreadable(&error))?.into_iter().flatten()
+        {
+            if !skipped.contains(&(event.incarnation, event.position)) {
+                histories.entry(event.stream.id).or_default().push(event);
             }
         }
+        let mut found = HashMap::new();
+        for key in keys {
+            let history = histories.remove(&key.order).unwrap_or_default();
+            let until = history.into_iter().take_while(|event| event.position <= key.upto);
+            let decoded =
+                until.map(Decoded::decode).collect::<Result<Vec<_>, _>>().map_err(|error| unfoldable(&error))?;
+            found.insert(*key, story(&decoded).into_iter().map(Arc::new).collect());
+        }
         Ok(found)
-    }
-}
-
-impl Loader<TimelineCountOf> for Loaders {
-    type Value = i64;
-    type Error = Arc<sqlx::Error>;
-
-    async fn load(&self, keys: &[TimelineCountOf]) -> Loaded<TimelineCountOf, i64> {
-        let orders: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
-        let counts = read::timeline_counts(&mut *self.snapshot.read().await, &orders).await?;
-        Ok(counts.into_iter().map(|(order, count)| (TimelineCountOf(order), count)).collect())
     }
 }
 

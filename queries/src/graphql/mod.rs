@@ -67,7 +67,7 @@ impl std::fmt::Debug for GraphQl {
 }
 
 impl GraphQl {
-    /// The present is read from the pool's database, the past from the store.
+    /// The present is read from the pool's database, the past and the timelines from the store.
     pub fn new(pool: PgPool, store: Arc<dyn EventStore>) -> GraphQl {
         let schema = Schema::build(Query, EmptyMutation, EmptySubscription)
             .register_output_type::<Node>()
@@ -92,7 +92,7 @@ impl GraphQl {
                 return (error_response(error::unavailable()), None);
             }
         };
-        let loaders = DataLoader::new(Loaders::new(snapshot.clone()), tokio::spawn);
+        let loaders = DataLoader::new(Loaders::new(snapshot.clone(), self.store.clone()), tokio::spawn);
         let archive = Arc::new(Archive::new(self.store.clone()));
         let request = request.data(viewer).data(snapshot.clone()).data(loaders).data(archive.clone());
         let response = self.schema.execute(request).await;

@@ -1,6 +1,6 @@
 //! An order and all that hangs on it.
 use super::{
-    connection::{Arguments, cost},
+    connection::Arguments,
     error::{corrupt, shared},
     fulfillment::Fulfillment,
     loaders::{FulfillmentsOf, Loaders, OrderById, ParkedOf, ReturnsOf, SagaOf},
@@ -273,7 +273,7 @@ impl Order {
     }
 
     /// All that happened to it, in plain words, the earliest first.
-    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    #[graphql(complexity = "timeline::cost(first, last, child_complexity)")]
     async fn timeline(
         &self,
         ctx: &Context<'_>,
@@ -282,7 +282,7 @@ impl Order {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<TimelineConnection> {
-        timeline::of(ctx, self.0.order_id, self.1.as_deref(), Arguments { first, after, last, before }).await
+        timeline::of(ctx, &self.0, self.1.as_deref(), Arguments { first, after, last, before }).await
     }
 
     /// Set when what is said here is not all that happened: an event of the order can't be taken in, and until an operator has seen to it the

@@ -1,14 +1,13 @@
 //! An order's timeline: all that happened to it, in plain words.
 use super::{
-    as_of,
-    connection::{Arguments, Page, Total, page},
-    error::shared,
-    loaders::{Loaders, Part, TimelineCountOf, TimelineOf},
+    connection::{self, Arguments, Cost, Page, Total, page},
+    loaders::{Loaders, StoryOf},
     scalars::{DateTime, Position},
 };
 use crate::{
+    narrative::Entry,
     projections::past::Past,
-    sql::{list::Slice, read::TimelineRecord},
+    sql::{list::Slice, read::OrderRecord},
 };
 use async_graphql::{
     Context, ID, Object, OutputType, Result,
@@ -16,8 +15,8 @@ use async_graphql::{
     dataloader::DataLoader,
 };
 use domain::OrderId;
+use eventstore::Position as LogPosition;
 use std::sync::Arc;
-use uuid::Uuid;
 
 const LIST: &str = "timeline";
 
@@ -38,14 +37,14 @@ impl EdgeNameType for Named {
     }
 }
 
-pub(super) struct TimelineEntry(Arc<TimelineRecord>);
+pub(super) struct TimelineEntry(Arc<Entry>);
 
 /// One thing that happened to an order.
 #[Object]
 impl TimelineEntry {
     /// Its place in the log.
     async fn position(&self) -> Position {
-        Position(self.0.position)
+        Position(self.0.position.0)
     }
 
     /// When it was recorded.
@@ -56,7 +55,7 @@ impl TimelineEntry {
     /// The event's type, for example `OrderPlaced`.
     #[graphql(name = "type")]
     async fn event_type(&self) -> &str {
-        &self.0.event_type
+        self.0.event_type
     }
 
     /// What happened, in a plain sentence.
@@ -71,7 +70,7 @@ impl TimelineEntry {
 
     /// `shop`, `warehouse`, `support`, `operator`, `saga`, `provider` or `system`.
     async fn actor_kind(&self) -> &str {
-        &self.0.actor_kind
+        self.0.actor_kind
     }
 
     async fn order_id(&self) -> ID {
@@ -79,29 +78,35 @@ impl TimelineEntry {
     }
 }
 
-/// Of the order as it is, or as it was.
+/// Of the order as its row shows it, or as it was.
 pub(super) async fn of(
     ctx: &Context<'_>,
-    order: Uuid,
+    row: &OrderRecord,
     past: Option<&Past>,
     arguments: Arguments,
 ) -> Result<TimelineConnection> {
     let slice: Slice<i64> = arguments.slice(LIST)?;
-    if let Some(past) = past {
-        let total = Total::Known(past.timeline.len() as i64);
-        return page(&slice, as_of::timeline(past, &slice), total, LIST, |row| row.position, TimelineEntry);
-    }
-    let part = Part {
-        after: slice.after.unwrap_or(0),
-        before: slice.before.unwrap_or(i64::MAX),
-        limit: slice.limit,
-        backward: slice.backward,
+    let story = match past {
+        Some(past) => past.timeline.clone(),
+        None => {
+            let wanted = StoryOf { order: row.order_id, upto: LogPosition(row.position) };
+            ctx.data::<DataLoader<Loaders>>()?.load_one(wanted).await?.unwrap_or_default()
+        }
     };
-    let found = ctx.data::<DataLoader<Loaders>>()?.load_one(TimelineOf { order, part }).await.map_err(shared)?;
-    page(&slice, found.unwrap_or_default(), Total::Timeline(order), LIST, |row| row.position, TimelineEntry)
+    let total = Total::Known(story.len() as i64);
+    page(&slice, part(&story, &slice), total, LIST, |entry| entry.position.0, TimelineEntry)
 }
 
-pub(super) async fn count(ctx: &Context<'_>, order: Uuid) -> Result<i64> {
-    let found = ctx.data::<DataLoader<Loaders>>()?.load_one(TimelineCountOf(order)).await.map_err(shared)?;
-    Ok(found.unwrap_or(0))
+/// The part that is asked for, and one more when there are more.
+fn part(story: &[Arc<Entry>], slice: &Slice<i64>) -> Vec<Arc<Entry>> {
+    let (after, before) = (slice.after.unwrap_or(0), slice.before.unwrap_or(i64::MAX));
+    let within = story.iter().filter(|entry| entry.position.0 > after && entry.position.0 < before).cloned();
+    let limit = usize::try_from(slice.limit).unwrap_or(0) + 1;
+    if slice.backward { within.rev().take(limit).collect() } else { within.take(limit).collect() }
+}
+
+/// Its whole history is read, whatever the page.
+pub(super) fn cost(first: Option<i32>, last: Option<i32>, of_each: Cost) -> Cost {
+    const OF_A_HISTORY: Cost = 20;
+    connection::cost(first, last, of_each).saturating_add(OF_A_HISTORY)
 }

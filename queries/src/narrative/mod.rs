@@ -1,6 +1,7 @@
 //! Says what happened in sentences that a support person understands who never saw the code.
 //!
-//! Pure: an event, and the order as it was just before it, to one sentence. The timeline and `waybill trace` tell the same story.
+//! Pure: an event, and the order as it was just before it, to one sentence. The timeline and `waybill trace` tell the same story, from the
+//! log: it is kept nowhere else.
 mod actor;
 mod order;
 mod payment;
@@ -14,10 +15,12 @@ mod tests;
 
 pub use actor::{actor_kind_name, actor_name, author};
 
+use crate::projections::Decoded;
 use chrono::{DateTime, Utc};
 use domain::{Amount, Event, fulfillment::Fulfillment};
 use eventstore::{Actor, Position, RecordedEvent};
 use std::fmt;
+use uuid::Uuid;
 
 /// One event in one sentence, without a full stop. `before` is the order as it was just before the event; for events of stock and
 /// locations it does not matter.
@@ -34,33 +37,55 @@ pub fn sentence(event: &Event, actor: &Actor, before: &Fulfillment) -> String {
     }
 }
 
-/// A line of the story.
+/// A line of the story: one recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub position: Position,
-    pub at: DateTime<Utc>,
-    pub event_type: String,
-    pub sentence: String,
+pub(crate) struct Entry {
+    pub(crate) order_id: Uuid,
+    pub(crate) position: Position,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) event_type: &'static str,
+    pub(crate) summary: String,
     /// In words, for example `shop dev`.
-    pub actor: String,
+    pub(crate) actor: String,
+    pub(crate) actor_kind: &'static str,
 }
 
-/// A whole order's story, from its events in position order.
-pub fn story<'a>(history: impl IntoIterator<Item = (&'a RecordedEvent, &'a Event)>) -> Vec<Entry> {
+/// An order's whole story up to a moment, from all of its events by then, in position order.
+pub(crate) fn story(history: &[Decoded]) -> Vec<Entry> {
     let mut state = Fulfillment::default();
-    let tell = |(recorded, event): (&RecordedEvent, &Event)| {
-        let actor = author(event, &recorded.metadata.actor);
-        let entry = Entry {
+    let mut told = Vec::with_capacity(history.len());
+    for Decoded { recorded, events } in history.iter().filter(|decoded| decoded.order().is_some()) {
+        let mut entry: Option<Entry> = None;
+        for event in events {
+            let actor = author(event, &recorded.metadata.actor);
+            let summary = sentence(event, &actor, &state);
+            match &mut entry {
+                None => entry = Some(Entry::of(recorded, event, summary, &actor)),
+                // The same recorded event is this one today, too.
+                Some(entry) => {
+                    entry.summary.push_str("; ");
+                    entry.summary.push_str(&summary);
+                }
+            }
+            state.evolve(event);
+        }
+        told.extend(entry);
+    }
+    told
+}
+
+impl Entry {
+    fn of(recorded: &RecordedEvent, event: &Event, summary: String, actor: &Actor) -> Entry {
+        Entry {
+            order_id: recorded.stream.id,
             position: recorded.position,
             at: recorded.recorded_at,
-            event_type: recorded.event_type.to_string(),
-            sentence: sentence(event, &actor, &state),
-            actor: actor_name(&actor),
-        };
-        state.evolve(event);
-        entry
-    };
-    history.into_iter().map(tell).collect()
+            event_type: event.event_type(),
+            summary,
+            actor: actor_name(actor),
+            actor_kind: actor_kind_name(actor.kind),
+        }
+    }
 }
 
 /// `5.80 USD`, in the order's own currency.

@@ -1,24 +1,25 @@
 //! The story as a support person reads it.
 use super::{actor_name, sentence, story};
-use crate::given::{Given, out_of_stock, placed};
+use crate::{
+    given::{Given, out_of_stock, placed},
+    projections::Decoded,
+};
 use domain::{
-    Decoded, Event,
+    Event,
     fulfillment::{Fulfillment, SagaPaused, Step, StepRetrying},
     saga::{Direction, Reply},
     shipment::{FulfillmentShipped, LineQuantity, Parcel},
 };
-use eventstore::{Actor, ActorKind, EventStore, RecordedEvent};
+use eventstore::{Actor, ActorKind, EventStore};
 
 fn actor(kind: ActorKind, id: &str) -> Actor {
     Actor { kind, id: id.to_owned(), key: None, on_behalf_of: None }
 }
 
 async fn told(given: &Given, order: domain::OrderId) -> Vec<String> {
-    let history: Vec<RecordedEvent> = given.store.read_streams(order.0).await.unwrap();
-    let decode = |r: &RecordedEvent| Event::decode(&r.stream.kind, &r.event_type, r.schema_version, &*r.payload);
-    let decoded: Vec<Decoded> = history.iter().map(|recorded| decode(recorded).unwrap()).collect();
-    let told = history.iter().zip(&decoded).flat_map(|(r, events)| events.iter().map(move |event| (r, event)));
-    story(told).into_iter().map(|entry| entry.sentence).collect()
+    let history = given.store.read_streams(order.0).await.unwrap();
+    let decoded: Vec<Decoded> = history.into_iter().map(|recorded| Decoded::decode(recorded).unwrap()).collect();
+    story(&decoded).into_iter().map(|entry| entry.summary).collect()
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use super::{
     returns::ReturnRow,
     sagas::SagaRow,
     stock,
-    timeline::TimelineRow,
 };
 use domain::{
     DecodeError, Event, StreamKind, fulfillment::OrderStatus, order::OrderEvent, payment::PaymentEvent,
@@ -66,7 +65,6 @@ pub(crate) struct Rows {
     pub(crate) fulfillments: Vec<FulfillmentRow>,
     pub(crate) new_returns: Vec<ReturnRow>,
     pub(crate) returns: Vec<ReturnRow>,
-    pub(crate) timeline: Vec<TimelineRow>,
     pub(crate) stock: stock::Changes,
 }
 
@@ -100,7 +98,7 @@ pub(crate) fn fold(
     events: &[Decoded],
     histories: &mut HashMap<Uuid, History>,
 ) -> Result<(Rows, Vec<ChangedOrder>), ProjectionError> {
-    let mut rows = Rows { timeline: Vec::with_capacity(events.len()), ..Rows::default() };
+    let mut rows = Rows::default();
     let mut touched: Vec<(Uuid, Touched)> = Vec::new();
     let mut index: HashMap<Uuid, usize> = HashMap::new();
     for decoded @ Decoded { recorded, events } in events {
@@ -109,17 +107,10 @@ pub(crate) fn fold(
             continue;
         };
         let history = histories.get_mut(&order).ok_or(ProjectionError::Orphan { position: recorded.position })?;
-        let mut entry: Option<TimelineRow> = None;
         for event in events {
-            let before = &history.fulfillment;
-            match &mut entry {
-                None => entry = Some(TimelineRow::of(recorded, event, before)),
-                Some(entry) => entry.and(recorded, event, before),
-            }
-            rows.stock.add(&recorded.shop, event, before);
+            rows.stock.add(&recorded.shop, event, &history.fulfillment);
             history.take_in(recorded, event);
         }
-        rows.timeline.extend(entry);
         history.passed(recorded);
         // At the event, not at the batch's end: where a batch is cut shows nowhere.
         if history.fulfillment.order.placed.is_none() {

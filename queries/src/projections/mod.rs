@@ -36,14 +36,13 @@ pub(crate) mod stock;
 mod survey;
 #[cfg(test)]
 mod tests;
-pub(crate) mod timeline;
 mod watch;
 mod write;
 
 pub use audit::{OrderAudit, RangeComparison, verify_orders};
 pub use auditor::{AuditPace, AuditVerdict, audit_rows};
 pub use batch::ChangedOrder;
-pub(crate) use batch::Rows;
+pub(crate) use batch::{Decoded, Rows};
 pub use error::ProjectionError;
 pub use parked::{MAX_PARKED, Parked};
 pub use recover::{read_model_ahead, reset_read_model};

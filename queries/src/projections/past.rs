@@ -8,9 +8,11 @@ use super::{
     orders::{OrderRow, PlacedRow},
     returns::ReturnRow,
     sagas::SagaRow,
-    timeline::TimelineRow,
 };
-use crate::sql::read::{FulfillmentRecord, OrderRecord, ReturnRecord, SagaRecord, TimelineRecord};
+use crate::{
+    narrative::{self, Entry},
+    sql::read::{FulfillmentRecord, OrderRecord, ReturnRecord, SagaRecord},
+};
 use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::RecordedEvent;
 use sqlx::types::Json;
@@ -28,7 +30,7 @@ pub(crate) struct Past {
     /// Each with its saga, by number.
     pub(crate) returns: Vec<(Arc<ReturnRecord>, Arc<SagaRecord>)>,
     /// All of it, the earliest first.
-    pub(crate) timeline: Vec<Arc<TimelineRecord>>,
+    pub(crate) timeline: Vec<Arc<Entry>>,
 }
 
 impl Past {
@@ -43,10 +45,11 @@ impl Past {
         let events: Vec<Decoded> = recorded.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
         let mut histories = HashMap::from([(order, History::new(order))]);
         let (rows, _) = fold(&events, &mut histories)?;
-        Past::of_rows(rows, at).map_err(|source| ProjectionError::Unwritable { position, source })
+        let timeline = narrative::story(&events).into_iter().map(Arc::new).collect();
+        Past::of_rows(rows, timeline, at).map_err(|source| ProjectionError::Unwritable { position, source })
     }
 
-    fn of_rows(rows: Rows, at: DateTime<Utc>) -> Result<Option<Past>, serde_json::Error> {
+    fn of_rows(rows: Rows, timeline: Vec<Arc<Entry>>, at: DateTime<Utc>) -> Result<Option<Past>, serde_json::Error> {
         // The fulfillment's is the first, those of returns come as the returns do.
         let mut sagas = rows.new_sagas.into_iter();
         let (Some((placed, order)), Some(saga)) = (rows.placed.into_iter().next(), sagas.next()) else {
@@ -62,7 +65,7 @@ impl Past {
                 .zip(sagas)
                 .map(|(row, saga)| Ok((return_record(row)?, Arc::new(saga_record(saga, at)))))
                 .collect::<Result<_, serde_json::Error>>()?,
-            timeline: rows.timeline.into_iter().map(|row| Arc::new(timeline_record(row))).collect(),
+            timeline,
         }))
     }
 }
@@ -138,17 +141,5 @@ fn saga_record(row: SagaRow, at: DateTime<Utc>) -> SagaRecord {
         expected_by: row.expected_by,
         direction: row.direction.map(str::to_owned),
         overdue: row.expected_by.is_some_and(|expected_by| expected_by < at),
-    }
-}
-
-fn timeline_record(row: TimelineRow) -> TimelineRecord {
-    TimelineRecord {
-        order_id: row.order_id,
-        position: row.position,
-        at: row.at,
-        event_type: row.event_type.to_owned(),
-        summary: row.summary,
-        actor: row.actor,
-        actor_kind: row.actor_kind.to_owned(),
     }
 }

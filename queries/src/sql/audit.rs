@@ -22,7 +22,6 @@ pub(crate) const TABLES: &[OfOrders] = &[
         name: "order_skus",
         live: "l.order_id = ANY ($1) AND EXISTS (SELECT FROM pg_temp.order_skus AS r WHERE (r.sku, r.order_id) = (l.sku, l.order_id))",
     },
-    OfOrders { name: "timeline", live: BY_ORDER },
     OfOrders { name: "fulfillments", live: BY_ORDER },
     OfOrders { name: "sagas", live: BY_ORDER },
     OfOrders { name: "returns", live: BY_ORDER },

@@ -25,9 +25,9 @@ pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Held> {
     Ok(Held::new(parked, skipped))
 }
 
-/// Which of a key's events are left out.
-pub(crate) async fn skipped_of(conn: &mut PgConnection, key: Uuid) -> sqlx::Result<Vec<(Incarnation, Position)>> {
-    let rows = sqlx::query!("SELECT incarnation, position FROM public.skipped_events WHERE key = $1", key)
+/// Which of these keys' events are left out.
+pub(crate) async fn skipped_of(conn: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Incarnation, Position)>> {
+    let rows = sqlx::query!("SELECT incarnation, position FROM public.skipped_events WHERE key = ANY($1)", keys)
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|row| (Incarnation(row.incarnation), Position(row.position))).collect())

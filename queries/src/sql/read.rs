@@ -98,17 +98,6 @@ pub(crate) struct StockRecord {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct TimelineRecord {
-    pub(crate) order_id: Uuid,
-    pub(crate) position: i64,
-    pub(crate) at: DateTime<Utc>,
-    pub(crate) event_type: String,
-    pub(crate) summary: String,
-    pub(crate) actor: String,
-    pub(crate) actor_kind: String,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct ParkedRecord {
     pub(crate) key: Uuid,
     pub(crate) position: i64,
@@ -240,64 +229,6 @@ pub(crate) async fn returns_of(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx
     )
     .fetch_all(conn)
     .await
-}
-
-/// Of each order the first entries after `after` and before `before`, at most `limit`; `backward`: the last ones, the latest first.
-pub(crate) async fn timelines(
-    conn: &mut PgConnection,
-    orders: &[Uuid],
-    (after, before): (i64, i64),
-    limit: i64,
-    backward: bool,
-) -> sqlx::Result<Vec<TimelineRecord>> {
-    if backward {
-        return sqlx::query_as!(
-            TimelineRecord,
-            r#"
-            SELECT t.order_id, t.position, t.at, t.type AS event_type, t.summary, t.actor, t.actor_kind
-            FROM UNNEST($1::uuid[]) AS o (order_id) CROSS JOIN LATERAL (
-                SELECT * FROM read.timeline AS e
-                WHERE e.order_id = o.order_id AND e.position > $2 AND e.position < $3
-                ORDER BY e.position DESC LIMIT $4
-            ) AS t
-            ORDER BY t.position DESC
-            "#,
-            orders,
-            after,
-            before,
-            limit
-        )
-        .fetch_all(conn)
-        .await;
-    }
-    sqlx::query_as!(
-        TimelineRecord,
-        r#"
-        SELECT t.order_id, t.position, t.at, t.type AS event_type, t.summary, t.actor, t.actor_kind
-        FROM UNNEST($1::uuid[]) AS o (order_id) CROSS JOIN LATERAL (
-            SELECT * FROM read.timeline AS e
-            WHERE e.order_id = o.order_id AND e.position > $2 AND e.position < $3
-            ORDER BY e.position LIMIT $4
-        ) AS t
-        ORDER BY t.position
-        "#,
-        orders,
-        after,
-        before,
-        limit
-    )
-    .fetch_all(conn)
-    .await
-}
-
-pub(crate) async fn timeline_counts(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
-    let rows = sqlx::query!(
-        r#"SELECT order_id, count(*) AS "count!" FROM read.timeline WHERE order_id = ANY($1) GROUP BY order_id"#,
-        orders
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.order_id, row.count)).collect())
 }
 
 /// Which of these keys are parked.

@@ -187,6 +187,21 @@ async fn a_timeline_is_read_page_by_page_and_for_many_orders_at_once() {
 }
 
 #[tokio::test]
+async fn a_timeline_tells_what_its_order_s_row_shows_and_no_more() {
+    let given = Given::new().await;
+    let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+    given.project().await;
+    // The log has come further than the rows.
+    given.cancel(order).await;
+    let query = "{ orders { nodes { status timeline { totalCount nodes { type } } } } }";
+    let placed = json!({"status": "PLACED", "timeline": {"totalCount": 1, "nodes": [{"type": "OrderPlaced"}]}});
+    assert_eq!(data(&given, support(), query).await["orders"]["nodes"], json!([placed]));
+    given.project().await;
+    let found = data(&given, support(), query).await["orders"]["nodes"][0].clone();
+    assert_eq!((&found["status"], &found["timeline"]["totalCount"]), (&json!("CANCELLING"), &json!(2)));
+}
+
+#[tokio::test]
 async fn stock_comes_by_sku_and_says_what_is_free() {
     let given = Given::new().await;
     for (shop, sku) in [("dev", "b"), ("dev", "a"), ("other", "a")] {

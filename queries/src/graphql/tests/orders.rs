@@ -193,9 +193,11 @@ async fn an_order_that_is_parked_says_so_and_what_was_skipped_never_was() {
     given.cancel(order).await;
     let mut running = given.run();
     running.reaches(given.head().await).await;
-    let query = r#"{ order(ref: "r-1") { status parked { position cause since } } }"#;
+    let query = r#"{ order(ref: "r-1") { status parked { position cause since } timeline { nodes { type } } } }"#;
     let found = data(&given, support(), query).await["order"].clone();
     assert_eq!((&found["status"], &found["parked"]["position"]), (&json!("PLACED"), &json!(at.to_string())));
+    let placed = json!({"type": "OrderPlaced"});
+    assert_eq!(found["timeline"], json!({"nodes": [placed]}), "as far as its row");
     assert!(found["parked"]["cause"].as_str().unwrap().contains("OrderTeleported"), "{found}");
     assert!(found["parked"]["since"].is_string());
 
@@ -206,7 +208,8 @@ async fn an_order_that_is_parked_says_so_and_what_was_skipped_never_was() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let found = data(&given, support(), query).await["order"].clone();
-    assert_eq!(found, json!({"status": "CANCELLING", "parked": null}));
+    let timeline = json!({"nodes": [placed, {"type": "CancelRequested"}]});
+    assert_eq!(found, json!({"status": "CANCELLING", "parked": null, "timeline": timeline}));
     for (position, status) in [(at.0, "PLACED"), (at.0 + 1, "CANCELLING")] {
         let then =
             format!(r#"{{ order(ref: "r-1", asOf: {{position: "{position}"}}) {{ status parked {{ cause }} }} }}"#);

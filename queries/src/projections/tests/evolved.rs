@@ -1,6 +1,7 @@
 //! Recorded events that are no event of today, or several.
 use crate::{
     given::{Given, placed},
+    narrative::story,
     projections::{
         batch::{Decoded, fold},
         history::History,
@@ -24,12 +25,13 @@ async fn a_retired_event_moves_the_position_and_tells_nothing_and_a_split_one_is
     events[2].events = domain::Decoded::Several(vec![CancelRequested { note_id: None }.into(), cancelled.into()]);
 
     let mut histories = HashMap::from([(order.0, History::new(order.0))]);
-    let (rows, changed) = fold(&events[..2], &mut histories).unwrap();
-    assert_eq!(rows.timeline.iter().map(|row| row.position).collect::<Vec<_>>(), [1]);
+    let (_, changed) = fold(&events[..2], &mut histories).unwrap();
     assert_eq!((changed[0].version, changed[0].position, changed[0].ended), (2, Position(2), false));
 
-    let (rows, changed) = fold(&events[2..], &mut histories).unwrap();
-    let [line] = rows.timeline.as_slice() else { panic!("{:?}", rows.timeline) };
-    assert_eq!((line.position, line.summary.matches("; ").count()), (3, 1), "{}", line.summary);
+    let (_, changed) = fold(&events[2..], &mut histories).unwrap();
     assert_eq!((changed[0].version, changed[0].position, changed[0].ended), (3, Position(3), true));
+
+    let [placed, line] = story(&events).try_into().unwrap();
+    assert_eq!((placed.position, line.position), (Position(1), Position(3)));
+    assert_eq!(line.summary.matches("; ").count(), 1, "{}", line.summary);
 }

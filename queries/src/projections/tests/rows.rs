@@ -110,12 +110,3 @@ async fn an_order_of_nothing_completes_without_a_payment_step() {
     given.project().await;
     assert_eq!(text(&given, "orders", "status", order).await.as_deref(), Some("COMPLETED"));
 }
-
-#[tokio::test]
-async fn every_event_of_an_order_stands_in_its_timeline() {
-    let given = Given::new().await;
-    let order = given.completed("dev", placed("r-1", &[("a", 2)])).await;
-    given.project().await;
-    let events: i64 = row(&given, "SELECT count(*) FROM read.timeline WHERE order_id = $1", order).await.get(0);
-    assert_eq!(events, given.head().await.0);
-}
