@@ -11,9 +11,9 @@ pub use app::{Addresses, App};
 
 use crate::{config::Settings, embedded::data_dir};
 use anyhow::{Context, Result};
-use eventstore::{EventStore, Position};
+use eventstore::{EventStore, Position, sql::pool_options};
 use mirror::{Gone, KafkaConfig, Start};
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use std::time::{Duration, Instant};
 
 /// Connections of the pool: reads, and what no batch gathers.
@@ -32,7 +32,7 @@ pub fn database_url(settings: &Settings) -> Result<String> {
 
 /// A pool whose first connection stands.
 pub async fn pool(url: &str) -> Result<PgPool> {
-    let options = PgPoolOptions::new().max_connections(POOL_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+    let options = pool_options().max_connections(POOL_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
     options.connect(url).await.context("PostgreSQL can't be reached: check DATABASE_URL")
 }
 

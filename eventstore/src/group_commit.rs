@@ -150,7 +150,10 @@ impl<W: Writer> Batches<W> {
             let batch = self.gather();
             observe(&batch);
             let started = Instant::now();
+            let recent = Arc::clone(&self.recent);
+            let committing = recent.committing();
             self.commit(batch).await;
+            drop(committing);
             histogram!("waybill_append_batch_seconds").record(started.elapsed());
         }
     }

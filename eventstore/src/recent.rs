@@ -8,16 +8,32 @@ use crate::prepared::Prepared;
 use crate::{Appended, Expected, Incarnation, Log, Position, RecordedEvent, Version};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
 
 const MAX_EVENTS: usize = 8_192;
 const MAX_BYTES: usize = 16 << 20;
 /// Of an event besides its payload, about.
 const OVERHEAD: usize = 512;
+/// A batch that takes longer is waited for no more.
+const LONGEST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Recent {
     log: Log,
     held: Mutex<Held>,
+    /// Odd while a batch is being committed.
+    turns: watch::Sender<u64>,
+}
+
+/// A batch is being committed, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Committing<'a>(&'a watch::Sender<u64>);
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|turn| *turn += 1);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +44,22 @@ struct Held {
 
 impl Recent {
     pub(crate) fn new(log: Log) -> Recent {
-        Recent { log, held: Mutex::default() }
+        Recent { log, held: Mutex::default(), turns: watch::Sender::new(0) }
+    }
+
+    /// A batch is about to be committed; one at a time.
+    pub(crate) fn committing(&self) -> Committing<'_> {
+        self.turns.send_modify(|turn| *turn += 1);
+        Committing(&self.turns)
+    }
+
+    /// Waits until the batch that is being committed now has been told here, if there is one.
+    pub(crate) async fn settled(&self) {
+        let mut turns = self.turns.subscribe();
+        let now = *turns.borrow_and_update();
+        if now % 2 == 1 {
+            let _ = tokio::time::timeout(LONGEST, turns.wait_for(|turn| *turn > now)).await;
+        }
     }
 
     /// An append was committed, after all that were told before.
@@ -101,11 +132,13 @@ fn size(event: &RecordedEvent) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_EVENTS, Recent};
+    use super::{LONGEST, MAX_EVENTS, Recent};
     use crate::contract::given::{append, stream};
     use crate::prepared::Prepared;
     use crate::{Append, Appended, Expected, Incarnation, Log, Position};
     use chrono::Utc;
+    use futures_util::poll;
+    use std::pin::pin;
 
     fn commit(recent: &Recent, append: Append, first: i64, life: i32) {
         let prepared = Prepared::new(append).unwrap();
@@ -149,6 +182,22 @@ mod tests {
         assert_eq!(positions(&recent, 5, 10), [6]);
         recent.forget();
         assert!(positions(&recent, 5, 10).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_under_way_is_waited_for_and_no_later_one_and_not_for_ever() {
+        let recent = Recent::new(Log::MAIN);
+        recent.settled().await;
+        let batch = recent.committing();
+        let mut settled = pin!(recent.settled());
+        assert!(poll!(&mut settled).is_pending());
+        drop(batch);
+        let next = recent.committing();
+        assert!(poll!(&mut settled).is_ready(), "whoever came before the next one");
+        let since = tokio::time::Instant::now();
+        recent.settled().await;
+        assert_eq!(since.elapsed(), LONGEST);
+        drop(next);
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
         match feed.next(shared.config.batch).await {
             Ok(events) => {
                 backoff = StoreBackoff::new();
-                events.iter().for_each(|event| hear(&shared, event));
+                for append in events.chunk_by(|one, next| one.metadata.command_id == next.metadata.command_id) {
+                    (0..append.len()).for_each(|at| hear(&shared, &append[at..]));
+                }
                 if let Some(last) = events.last() {
                     shared.live.passed(last.position);
                 }
@@ -45,7 +47,9 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
     }
 }
 
-fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
+/// The first of these events, with what was appended along with it.
+fn hear(shared: &Arc<Shared>, append: &[RecordedEvent]) {
+    let Some(event) = append.first() else { return };
     let order = event.stream.id;
     shared.erasures.hear(event, |person| shared.slots.holds(slot_of(person)));
     if event.stream.kind == StreamKind::Location.name() {
@@ -63,7 +67,9 @@ fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
     }
     let job = if event.event_type == "OrderPlaced" {
         let mut history = History::new(OrderId(order), event.shop.clone());
-        match history.apply(event) {
+        // Its saga may have begun with it.
+        let mut along = append.iter().filter(|event| event.stream.id == order);
+        match along.try_fold(true, |all, event| history.apply(event).map(|applied| all && applied)) {
             Ok(true) => {
                 let command = Some(event.metadata.command_id);
                 shared

@@ -13,6 +13,7 @@ mod master_keys;
 mod migrate;
 pub mod moment;
 mod person_keys;
+mod pool;
 mod read;
 mod recall;
 pub mod replica;
@@ -23,6 +24,7 @@ mod write;
 
 pub use claim_days::{ClaimDays, DAYS_AHEAD};
 pub use migrate::{MIGRATOR, MigrateError, migrate};
+pub use pool::pool_options;
 pub(crate) use read::position_at;
 
 use crate::cache::Cache;
@@ -83,7 +85,8 @@ impl PgEventStore {
         let writer = write::PgWriter::new(&pool, log, missed);
         let recent = Arc::new(Recent::new(log));
         let appends = GroupCommit::start(writer, options.limits, head.clone(), recent.clone());
-        let listener = AbortOnDropHandle::new(tokio::spawn(listen::follow(pool.clone(), log, head.clone())));
+        let listener =
+            AbortOnDropHandle::new(tokio::spawn(listen::follow(pool.clone(), log, head.clone(), recent.clone())));
         let look_after = AbortOnDropHandle::new(tokio::spawn(look_after));
         Ok(PgEventStore {
             pool,

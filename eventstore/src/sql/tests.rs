@@ -1,13 +1,40 @@
 //! `append_batch` against the plain rules.
-use super::{migrate, slots, write::PgWriter};
+use super::{Options, PgEventStore, migrate, slots, write::PgWriter};
 use crate::contract::given::{append, everything, stream};
 use crate::contract::race::Dice;
 use crate::group_commit::Writer;
 use crate::prepared::Prepared;
 use crate::testing::TestPostgres;
-use crate::{Append, AppendError, Appended, EventStore, Fence, Log, MemoryEventStore, Slot, StreamId};
+use crate::{Append, AppendError, Appended, EventStore, Fence, Log, MemoryEventStore, Position, Slot, StreamId};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// The database tells of an append, too, and often sooner than it answers it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_woken_by_an_append_of_this_process_finds_it_in_memory() {
+    let database = TestPostgres::shared().await.database().await;
+    let pool = database.pool().await;
+    migrate(&pool).await.unwrap();
+    let store = Arc::new(PgEventStore::connect(pool, Log::MAIN, Options::default()).await.unwrap());
+    let mut head = store.watch_head();
+    let appends = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..1_000 {
+                store.append(append().with(&stream(), 0, &["a", "b"])).await.unwrap();
+            }
+        })
+    };
+    let (mut seen, mut missed) = (0, 0);
+    while seen < 2_000 {
+        seen = head.wait_for(|head| head.0 > seen).await.unwrap().0;
+        missed += u32::from(store.recent(Position(seen - 1), 1).is_empty());
+    }
+    appends.await.unwrap();
+    // A batch that takes longer than anybody waits may be among them.
+    assert!(missed <= 10, "{missed} of 1,000");
+}
 
 /// Members of one batch get, one by one, what they would get one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,7 +45,7 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
         let pool = database.pool().await;
         migrate(&pool).await.unwrap();
         slots::begin_log(&pool, Log::MAIN).await.unwrap();
-        let mut writer = PgWriter::new(&pool, Log::MAIN, std::sync::Arc::default());
+        let mut writer = PgWriter::new(&pool, Log::MAIN, Arc::default());
         let model = MemoryEventStore::default();
         let owner = Uuid::now_v7();
         let held = [Slot(1), Slot(2)];
@@ -46,7 +73,7 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
                 assert_eq!(shown(&answer), shown(&alone), "seed {seed}, round {round}, member {n}: {given:?}");
             }
         }
-        let store = super::PgEventStore::connect(pool, Log::MAIN, super::Options::default()).await.unwrap();
+        let store = PgEventStore::connect(pool, Log::MAIN, Options::default()).await.unwrap();
         assert_eq!(store.list_balances("", "", 99).await.unwrap(), model.list_balances("", "", 99).await.unwrap());
         let all: Vec<Slot> = (0..=u8::MAX).map(Slot).collect();
         assert_eq!(store.timers(&all, None, 99).await.unwrap(), model.timers(&all, None, 99).await.unwrap());

@@ -129,8 +129,8 @@ async fn fold_orders(
 ) -> Result<Folded, ProjectionError> {
     let mut folded = Folded { rows: Rows::default(), compared: Vec::new(), unreadable: Vec::new() };
     let (mut events, mut histories) = (Vec::new(), HashMap::new());
-    for order in orders {
-        match history(store, held, *order, upto).await? {
+    for (order, history) in orders.iter().zip(store.read_streams_of(orders).await?) {
+        match decode(history, held, upto) {
             Ok(decoded) => {
                 folded.compared.push(*order);
                 histories.insert(*order, History::new(*order));
@@ -145,21 +145,9 @@ async fn fold_orders(
     Ok(folded)
 }
 
-async fn history(
-    store: &dyn EventStore,
-    held: &Held,
-    order: Uuid,
-    upto: Position,
-) -> Result<Result<Vec<Decoded>, Parked>, ProjectionError> {
-    let mut decoded = Vec::new();
-    for event in store.read_streams_as_of(order, upto).await? {
-        if held.leaves_out(&event) {
-            continue;
-        }
-        match Decoded::read(event) {
-            Ok(event) => decoded.push(event),
-            Err((event, cause)) => return Ok(Err(Parked::at(&event, cause.to_string()))),
-        }
-    }
-    Ok(Ok(decoded))
+/// Those up to a position; where one can't be read, the order ought to be parked at it.
+fn decode(history: Vec<RecordedEvent>, held: &Held, upto: Position) -> Result<Vec<Decoded>, Parked> {
+    let shown = history.into_iter().filter(|event| event.position <= upto && !held.leaves_out(event));
+    let read = shown.map(|event| Decoded::read(event).map_err(|(event, cause)| Parked::at(&event, cause.to_string())));
+    read.collect()
 }

@@ -1,9 +1,7 @@
 //! The connections of whoever reads or writes the tables of the projections.
 use super::runner::SCHEMA;
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use eventstore::sql::pool_options;
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,5 +40,5 @@ pub(super) fn settings(options: &PgConnectOptions, schema: &str) -> PgConnectOpt
 }
 
 fn one_connection(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options)
+    pool_options().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options)
 }
