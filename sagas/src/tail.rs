@@ -29,9 +29,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
         match feed.next(shared.config.batch).await {
             Ok(events) => {
                 backoff = StoreBackoff::new();
-                for append in events.chunk_by(|one, next| one.metadata.command_id == next.metadata.command_id) {
-                    (0..append.len()).for_each(|at| hear(&shared, &append[at..]));
-                }
+                events.iter().for_each(|event| hear(&shared, event));
                 if let Some(last) = events.last() {
                     shared.live.passed(last.position);
                 }
@@ -47,9 +45,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
     }
 }
 
-/// The first of these events, with what was appended along with it.
-fn hear(shared: &Arc<Shared>, append: &[RecordedEvent]) {
-    let Some(event) = append.first() else { return };
+fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
     let order = event.stream.id;
     shared.erasures.hear(event, |person| shared.slots.holds(slot_of(person)));
     if event.stream.kind == StreamKind::Location.name() {
@@ -65,11 +61,11 @@ fn hear(shared: &Arc<Shared>, append: &[RecordedEvent]) {
     if actor.kind == ActorKind::Saga && DEFINITIONS.iter().any(|definition| definition.saga == actor.id) {
         return;
     }
+    // Of a placement that took its saga's beginning along, the feed hands on the placement alone: its first step is then an append, which finds out when
+    // it comes too late. With all of it the first step would be a call to a provider, and another owner may have undone it long ago.
     let job = if event.event_type == "OrderPlaced" {
         let mut history = History::new(OrderId(order), event.shop.clone());
-        // Its saga may have begun with it.
-        let mut along = append.iter().filter(|event| event.stream.id == order);
-        match along.try_fold(true, |all, event| history.apply(event).map(|applied| all && applied)) {
+        match history.apply(event) {
             Ok(true) => {
                 let command = Some(event.metadata.command_id);
                 shared

@@ -36,7 +36,7 @@ impl World {
         self.inner().move_timers(&[to]).await.unwrap();
     }
 
-    pub(super) fn reads(&self) -> usize {
+    fn reads(&self) -> usize {
         self.faults.reads.swap(0, Ordering::SeqCst)
     }
 
