@@ -10,29 +10,30 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 const MAX_EVENTS: usize = 8_192;
 const MAX_BYTES: usize = 16 << 20;
 /// Of an event besides its payload, about.
 const OVERHEAD: usize = 512;
-/// A batch that takes longer is waited for no more.
+/// A batch that has been under way for longer is waited for no more.
 const LONGEST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Recent {
     log: Log,
     held: Mutex<Held>,
-    /// Odd while a batch is being committed.
-    turns: watch::Sender<u64>,
+    /// Since when a batch is being committed.
+    committing: watch::Sender<Option<Instant>>,
 }
 
 /// A batch is being committed, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Committing<'a>(&'a watch::Sender<u64>);
+pub(crate) struct Committing<'a>(&'a watch::Sender<Option<Instant>>);
 
 impl Drop for Committing<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|turn| *turn += 1);
+        self.0.send_replace(None);
     }
 }
 
@@ -44,21 +45,21 @@ struct Held {
 
 impl Recent {
     pub(crate) fn new(log: Log) -> Recent {
-        Recent { log, held: Mutex::default(), turns: watch::Sender::new(0) }
+        Recent { log, held: Mutex::default(), committing: watch::Sender::new(None) }
     }
 
     /// A batch is about to be committed; one at a time.
     pub(crate) fn committing(&self) -> Committing<'_> {
-        self.turns.send_modify(|turn| *turn += 1);
-        Committing(&self.turns)
+        self.committing.send_replace(Some(Instant::now()));
+        Committing(&self.committing)
     }
 
     /// Waits until the batch that is being committed now has been told here, if there is one.
     pub(crate) async fn settled(&self) {
-        let mut turns = self.turns.subscribe();
-        let now = *turns.borrow_and_update();
-        if now % 2 == 1 {
-            let _ = tokio::time::timeout(LONGEST, turns.wait_for(|turn| *turn > now)).await;
+        let mut committing = self.committing.subscribe();
+        let since = *committing.borrow_and_update();
+        if let Some(began) = since {
+            let _ = tokio::time::timeout_at(began + LONGEST, committing.wait_for(|now| *now != since)).await;
         }
     }
 
@@ -139,6 +140,7 @@ mod tests {
     use chrono::Utc;
     use futures_util::poll;
     use std::pin::pin;
+    use tokio::time::Instant;
 
     fn commit(recent: &Recent, append: Append, first: i64, life: i32) {
         let prepared = Prepared::new(append).unwrap();
@@ -192,11 +194,14 @@ mod tests {
         let mut settled = pin!(recent.settled());
         assert!(poll!(&mut settled).is_pending());
         drop(batch);
+        tokio::time::advance(LONGEST / 10).await;
         let next = recent.committing();
         assert!(poll!(&mut settled).is_ready(), "whoever came before the next one");
-        let since = tokio::time::Instant::now();
+        let since = Instant::now();
         recent.settled().await;
         assert_eq!(since.elapsed(), LONGEST);
+        recent.settled().await;
+        assert_eq!(since.elapsed(), LONGEST, "one that hangs holds up nobody after that");
         drop(next);
     }
 

@@ -84,12 +84,12 @@ async fn recorded_at(archive: &Archive, position: LogPosition) -> Result<chrono:
 pub(super) async fn by_id(ctx: &Context<'_>, id: Uuid, then: Then) -> Result<Option<Order>> {
     let archive = ctx.data::<Arc<Archive>>()?;
     let mut events = archive.store.read_streams_as_of(id, then.position).await.map_err(|error| unreadable(&error))?;
-    let skipped = {
+    let held = {
         let mut conn = ctx.data::<Arc<Snapshot>>()?.read().await;
         skipped_of(&mut conn, &[id]).await.map_err(|error| database(&error))?
     };
     // What a person has left out, the rows never showed.
-    events.retain(|event| !skipped.contains(&(event.incarnation, event.position)));
+    events.retain(|event| !held.leaves_out(event));
     match Past::of(id, events, then.at).map_err(|error| unfoldable(&error))? {
         Some(past) if sees(ctx, &past.order.shop)? => Ok(Some(Order::of_past(Arc::new(past)))),
         _ => Ok(None),

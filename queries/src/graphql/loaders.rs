@@ -5,14 +5,14 @@ use super::{
 };
 use crate::{
     narrative::{Entry, story},
-    projections::{Decoded, sagas::SagaKey},
+    projections::{Decoded, ProjectionError, sagas::SagaKey},
     sql::{
         parked::skipped_of,
         read::{self, FulfillmentRecord, OrderRecord, ParkedRecord, ReturnRecord, SagaRecord},
     },
 };
 use async_graphql::{Error, dataloader::Loader};
-use eventstore::{EventStore, Position, RecordedEvent};
+use eventstore::{EventStore, Position};
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
@@ -146,25 +146,15 @@ impl Loader<StoryOf> for Loaders {
 
     async fn load(&self, keys: &[StoryOf]) -> Result<HashMap<StoryOf, Self::Value>, Error> {
         let orders: Vec<Uuid> = keys.iter().map(|key| key.order).collect();
-        // What a person has left out, the rows never showed.
-        let skipped = skipped_of(&mut *self.snapshot.read().await, &orders).await.map_err(|error| database(&error))?;
-        let mut histories: HashMap<Uuid, Vec<RecordedEvent>> = HashMap::new();
-        for event in
-            self.store.read_streams_of(&orders).await.map_err(|error| unreadable(&error))?.into_iter().flatten()
-        {
-            if !skipped.contains(&(event.incarnation, event.position)) {
-                histories.entry(event.stream.id).or_default().push(event);
-            }
-        }
-        let mut found = HashMap::new();
-        for key in keys {
-            let history = histories.remove(&key.order).unwrap_or_default();
-            let until = history.into_iter().take_while(|event| event.position <= key.upto);
-            let decoded =
-                until.map(Decoded::decode).collect::<Result<Vec<_>, _>>().map_err(|error| unfoldable(&error))?;
-            found.insert(*key, story(&decoded).into_iter().map(Arc::new).collect());
-        }
-        Ok(found)
+        let held = skipped_of(&mut *self.snapshot.read().await, &orders).await.map_err(|error| database(&error))?;
+        let histories = self.store.read_streams_of(&orders).await.map_err(|error| unreadable(&error))?;
+        let told = keys.iter().zip(histories).map(|(key, history)| {
+            // What a person has left out, the rows never showed.
+            let shown = history.into_iter().filter(|event| event.position <= key.upto && !held.leaves_out(event));
+            let decoded: Vec<_> = shown.map(Decoded::decode).collect::<Result<_, _>>()?;
+            Ok((*key, story(&decoded).into_iter().map(Arc::new).collect()))
+        });
+        told.collect::<Result<_, _>>().map_err(|error: ProjectionError| unfoldable(&error))
     }
 }
 

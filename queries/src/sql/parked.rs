@@ -25,12 +25,12 @@ pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Held> {
     Ok(Held::new(parked, skipped))
 }
 
-/// Which of these keys' events are left out.
-pub(crate) async fn skipped_of(conn: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Vec<(Incarnation, Position)>> {
+/// Which of these keys' events are left out; of what is held back it knows nothing.
+pub(crate) async fn skipped_of(conn: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<Held> {
     let rows = sqlx::query!("SELECT incarnation, position FROM public.skipped_events WHERE key = ANY($1)", keys)
         .fetch_all(conn)
         .await?;
-    Ok(rows.into_iter().map(|row| (Incarnation(row.incarnation), Position(row.position))).collect())
+    Ok(Held::new([], rows.into_iter().map(|row| (Incarnation(row.incarnation), Position(row.position)))))
 }
 
 /// A key that is parked already is from now on parked at this event; at the same one as before, it is one try more.
