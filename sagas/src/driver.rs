@@ -97,6 +97,8 @@ impl<'a> Driver<'a> {
     async fn begin(shared: &'a Shared, job: &Job, seed: Option<Box<Seed>>) -> Result<Driver<'a>, Leave> {
         let held = shared.slots.held(slot_of(job.order)).ok_or(Leave::Lost)?;
         let order = OrderId(job.order);
+        // Another owner may have driven it since, and undone what would be done next.
+        let seed = seed.filter(|seed| seed.fence.is_none_or(|fence| fence == held.fence));
         let is_read = seed.is_some();
         let (history, cause) = match seed {
             Some(seed) => (seed.history, seed.cause),

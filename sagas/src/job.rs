@@ -1,7 +1,7 @@
 //! What passes between the table of sagas under way and those who drive them.
 use crate::limits::Participant;
 use commands::History;
-use eventstore::Position;
+use eventstore::{Fence, Position};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
@@ -13,6 +13,9 @@ use uuid::Uuid;
 pub(crate) struct Seed {
     pub(crate) history: History,
     pub(crate) cause: Cause,
+    /// The lease under which its saga began with it: good for as long as that is held. `None`: it has not begun, and its first step is an
+    /// append, which finds out by itself when it comes too late.
+    pub(crate) fence: Option<Fence>,
 }
 
 /// What the saga's next append answers.

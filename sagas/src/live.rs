@@ -80,16 +80,25 @@ impl Live {
         let mut inner = self.lock();
         let order = seed.history.order.0;
         let position = seed.history.position;
-        if position <= inner.passed {
-            return None;
-        }
         match inner.sagas.get(&order) {
             Some(Stage::Active(signal)) => {
                 signal.raise(position);
-                None
+                return None;
             }
-            Some(_) => None,
-            None => self.enqueue(&mut inner, order, Some(Box::new(seed)), None),
+            // The feed has told of it before.
+            Some(Stage::Waiting { upto, .. }) if *upto < position => {}
+            None if inner.passed < position => {}
+            Some(_) | None => return None,
+        }
+        self.enqueue(&mut inner, order, Some(Box::new(seed)), None)
+    }
+
+    /// An order was placed, and its saga has begun with that: whoever appended it hands it over. Should that be broken off, it is taken up then.
+    pub(crate) fn begun(&self, order: Uuid, position: Position, due: Instant) {
+        let mut inner = self.lock();
+        let is_ours = !inner.stopped && self.slots.holds(slot_of(order));
+        if is_ours && inner.passed < position && !inner.sagas.contains_key(&order) {
+            self.put_down(&mut inner, order, due);
         }
     }
 
@@ -125,8 +134,7 @@ impl Live {
         match due {
             None => self.enqueue(&mut inner, order, None, None),
             Some(due) => {
-                inner.sagas.insert(order, Stage::Waiting { due, parked: None, upto: Position::ZERO });
-                self.schedule(&mut inner, due, order);
+                self.put_down(&mut inner, order, due);
                 None
             }
         }
@@ -294,6 +302,12 @@ impl Live {
             }
         }
         None
+    }
+
+    /// Nothing is known of it but when it is due.
+    fn put_down(&self, inner: &mut Inner, order: Uuid, due: Instant) {
+        inner.sagas.insert(order, Stage::Waiting { due, parked: None, upto: Position::ZERO });
+        self.schedule(inner, due, order);
     }
 
     fn schedule(&self, inner: &mut Inner, due: Instant, order: Uuid) {

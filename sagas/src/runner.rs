@@ -264,10 +264,10 @@ impl RunnerHandle {
         held.map(|held| held.fence)
     }
 
-    /// An order was just placed in this process: its saga begins without a read. Safe to call for any order, in any slot; the feed tells of
-    /// it too, and who comes second changes nothing.
-    pub fn placed(&self, history: History, cause: Cause) {
-        if let Some(job) = self.shared.live.placed(Seed { history, cause }) {
+    /// An order was just placed in this process: its saga begins without a read, or goes on where it began with the placement, under
+    /// `fence`. Safe to call for any order, in any slot; the feed tells of it too, and who comes second changes nothing.
+    pub fn placed(&self, history: History, cause: Cause, fence: Option<Fence>) {
+        if let Some(job) = self.shared.live.placed(Seed { history, cause, fence }) {
             self.shared.start(job);
         }
     }

@@ -7,6 +7,13 @@ use domain::saga::DEFINITIONS;
 use domain::{OrderId, StreamKind};
 use eventstore::{ActorKind, EventFeed, Position, RecordedEvent, StoreFeed, slot_of};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A process that places an order with its saga's beginning drives it moments later. Where it did not by then, the request was broken off, or its answer lost.
+const HANDED_OVER_WITHIN: Duration = Duration::from_millis(250);
+const PLACED: &str = "OrderPlaced";
+const STARTED: &str = "SagaStarted";
 
 /// The log's head, as soon as it can be read.
 pub(crate) async fn head(shared: &Shared) -> Position {
@@ -29,7 +36,10 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
         match feed.next(shared.config.batch).await {
             Ok(events) => {
                 backoff = StoreBackoff::new();
-                events.iter().for_each(|event| hear(&shared, event));
+                let of_one = |a: &RecordedEvent, b: &RecordedEvent| {
+                    (a.stream.id, a.metadata.command_id) == (b.stream.id, b.metadata.command_id)
+                };
+                events.chunk_by(of_one).for_each(|append| hear(&shared, append));
                 if let Some(last) = events.last() {
                     shared.live.passed(last.position);
                 }
@@ -45,38 +55,41 @@ pub(crate) async fn follow(shared: Arc<Shared>, from: Position) {
     }
 }
 
-fn hear(shared: &Arc<Shared>, event: &RecordedEvent) {
-    let order = event.stream.id;
-    shared.erasures.hear(event, |person| shared.slots.holds(slot_of(person)));
-    if event.stream.kind == StreamKind::Location.name() {
-        shared.locations.observe(event);
-        return;
+/// One append's events of one stream id; they have one author.
+fn hear(shared: &Arc<Shared>, append: &[RecordedEvent]) {
+    for event in append {
+        shared.erasures.hear(event, |person| shared.slots.holds(slot_of(person)));
+        if event.stream.kind == StreamKind::Location.name() {
+            shared.locations.observe(event);
+        }
     }
-    let is_orders = StreamKind::OF_ORDER.iter().any(|kind| kind.name() == event.stream.kind);
+    let (Some(first), Some(last)) = (append.first(), append.last()) else { return };
+    let (order, actor) = (first.stream.id, &first.metadata.actor);
+    let is_orders = StreamKind::OF_ORDER.iter().any(|kind| kind.name() == first.stream.kind);
     // Of sagas taken over later, their timers tell.
     if !is_orders || !shared.slots.holds(slot_of(order)) {
         return;
     }
-    let actor = &event.metadata.actor;
     if actor.kind == ActorKind::Saga && DEFINITIONS.iter().any(|definition| definition.saga == actor.id) {
         return;
     }
-    // Of a placement that took its saga's beginning along, the feed hands on the placement alone: its first step is then an append, which finds out when
-    // it comes too late. With all of it the first step would be a call to a provider, and another owner may have undone it long ago.
-    let job = if event.event_type == "OrderPlaced" {
-        let mut history = History::new(OrderId(order), event.shop.clone());
-        match history.apply(event) {
+    if append.iter().any(|event| event.event_type == STARTED) {
+        shared.live.begun(order, last.position, Instant::now() + HANDED_OVER_WITHIN);
+        return;
+    }
+    let job = if first.event_type == PLACED {
+        let mut history = History::new(OrderId(order), first.shop.clone());
+        match history.apply(first) {
             Ok(true) => {
-                let command = Some(event.metadata.command_id);
-                shared
-                    .live
-                    .placed(Seed { history, cause: Cause { command, trace_id: event.metadata.trace_id.clone() } })
+                let command = Some(first.metadata.command_id);
+                let cause = Cause { command, trace_id: first.metadata.trace_id.clone() };
+                shared.live.placed(Seed { history, cause, fence: None })
             }
             // The driver reads it itself, and says what is wrong with it.
-            Ok(false) | Err(_) => shared.live.changed(order, event.position),
+            Ok(false) | Err(_) => shared.live.changed(order, first.position),
         }
     } else {
-        shared.live.changed(order, event.position)
+        shared.live.changed(order, last.position)
     };
     if let Some(job) = job {
         shared.start(job);

@@ -87,7 +87,8 @@ impl Follower for HandOver {
     }
 
     fn placed(&self, placed: Placed) {
-        self.0.placed(placed.history, Cause { command: Some(placed.command_id), trace_id: placed.trace_id });
+        let cause = Cause { command: Some(placed.command_id), trace_id: placed.trace_id };
+        self.0.placed(placed.history, cause, placed.fence);
     }
 
     fn changed(&self, order: OrderId, position: Position) {

@@ -67,6 +67,8 @@ pub struct Placed {
     pub history: History,
     pub command_id: Uuid,
     pub trace_id: Option<String>,
+    /// The lease under which its saga began in the same append, if it did.
+    pub fence: Option<Fence>,
 }
 
 /// Told of what was committed through these routes, after the commit: whoever drives sagas in this process need not wait for the

@@ -34,7 +34,7 @@ use domain::{
     order::{Command, Order, OrderPlaced},
 };
 use eventstore::{
-    AppendError, Appended, Claim, Lifetime, Metadata, Position, Refusal, Shop, Source, TakenClaim,
+    AppendError, Appended, Claim, Fence, Lifetime, Metadata, Position, Refusal, Shop, Source, TakenClaim,
     append::MAX_PAYLOAD_BYTES,
 };
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -114,7 +114,7 @@ async fn store(
         Turn::Repeat(_) => return Err(Problem::key_reused()),
     };
     let wait = Wait::begin(app, asked.order, asked.wait);
-    let Attempt { history, events, metadata, committed } = append(app, call, &asked, placement, source).await?;
+    let Attempt { history, events, metadata, fence, committed } = append(app, call, &asked, placement, source).await?;
     let (command_id, trace_id) = (metadata.command_id, metadata.trace_id);
     drop(guard);
     match committed {
@@ -122,7 +122,7 @@ async fn store(
             tracing::Span::current().record("position", appended.last.0);
             let placed = history.placed;
             if let Some(follower) = &app.follower {
-                follower.placed(Placed { history, command_id, trace_id });
+                follower.placed(Placed { history, command_id, trace_id, fence });
             }
             let standing = match wait {
                 Some(wait) => Some(wait.placed(app, asked.order, appended.last).await?),
@@ -147,6 +147,8 @@ struct Attempt {
     history: History,
     events: Vec<Event>,
     metadata: Metadata,
+    /// Under which its saga began with it.
+    fence: Option<Fence>,
     committed: Result<Appended, CommitError>,
 }
 
@@ -189,7 +191,7 @@ async fn append(
             {
                 app.vault.part(person).await?;
             }
-            _ => return Ok(Attempt { history, events, metadata, committed }),
+            _ => return Ok(Attempt { history, events, metadata, fence, committed }),
         }
     }
 }

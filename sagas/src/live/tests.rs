@@ -21,7 +21,7 @@ fn live(max_active: usize) -> Live {
 fn placed(live: &Live, order: u128, position: i64) -> Option<Job> {
     let mut history = History::new(OrderId(Uuid::from_u128(order)), "dev");
     history.position = Position(position);
-    live.placed(Seed { history, cause: Cause::default() })
+    live.placed(Seed { history, cause: Cause::default(), fence: None })
 }
 
 const LATER: Leave = Leave::Idle;
@@ -48,6 +48,26 @@ async fn a_saga_is_driven_once_however_often_it_is_heard_of() {
     live.passed(Position(15));
     assert!(placed(&live, 1, 10).is_none(), "the nudge comes later still");
     assert_eq!(live.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_began_with_its_placement_is_left_to_who_placed_it_and_taken_up_where_they_did_not() {
+    let (live, due) = (live(8), Instant::now() + Duration::from_millis(250));
+    let [handed, cancelled, forgotten] = [1, 2, 3].map(Uuid::from_u128);
+    for order in [handed, cancelled, forgotten] {
+        live.begun(order, Position(10), due);
+    }
+    live.passed(Position(10));
+    assert_eq!(live.active(), 0);
+
+    let job = placed(&live, 1, 10).unwrap();
+    assert!(job.seed.is_some(), "the history that was handed over");
+    live.begun(handed, Position(10), due);
+    assert!(live.changed(cancelled, Position(11)).is_some(), "nobody waits with that");
+    let (jobs, next) = live.due(due, 10);
+    assert_eq!((jobs.iter().map(|job| job.order).collect::<Vec<_>>(), next), (vec![forgotten], None));
+    assert!(jobs[0].seed.is_none(), "it is read");
+    assert!(placed(&live, 3, 10).is_none(), "handed over at last");
 }
 
 #[tokio::test(start_paused = true)]

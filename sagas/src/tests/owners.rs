@@ -90,6 +90,44 @@ async fn the_sagas_of_a_dead_owner_go_on_elsewhere_within_ten_seconds() {
     second.stop().await;
 }
 
+/// Its client is gone, or its answer was lost: nobody hands it over.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_began_with_its_saga_and_is_not_handed_over_is_driven_all_the_same() {
+    let world = World::new(29);
+    world.stock("a", 10).await;
+    let runner = world.run();
+    sleep(SECOND).await;
+    let order = world.place_beside(&runner, "tok_ok", &[("a", 1)], 1000).await;
+    assert_eq!(world.types(order.order).await.len(), 3, "placed, begun, reserved");
+    sleep(SECOND).await;
+    assert!(world.history(order.order).await.fulfillment.is_completed());
+    world.check().await;
+    runner.stop().await;
+}
+
+/// Handed over long after another owner's lease has begun: what was known then is not what is so now.
+#[tokio::test(start_paused = true)]
+async fn what_began_under_a_lease_that_is_gone_is_read_again() {
+    let world = World::new(30);
+    world.stock("a", 100).await;
+    *world.mode.lock().unwrap() = LocationMode::Manual;
+    let first = world.run();
+    sleep(SECOND).await;
+    let mut orders = Vec::new();
+    for _ in 0..20 {
+        orders.push(world.place_beside(&first, "tok_ok", &[("a", 1)], 1000).await);
+    }
+    world.settle(MINUTE).await;
+    first.stop().await;
+    let calls = || world.faults.calls.load(std::sync::atomic::Ordering::SeqCst);
+    let (second, before) = (world.run(), calls());
+    sleep(SECOND).await;
+    orders.iter().for_each(|order| second.placed(order));
+    sleep(SECOND).await;
+    assert_eq!((before, calls()), (20, 20), "each was authorized, and waits for the warehouse");
+    second.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_can_not_renew_stops_before_its_lease_is_over() {
     let world = World::new(22);

@@ -19,7 +19,7 @@ use domain::shipment;
 use domain::stock::{self, StockReceived};
 use domain::{Amount, Currency, Event, LineId, LocationCode, OrderId, Sku, StreamKind};
 use eventstore::{
-    Actor, ActorKind, Append, AppendError, EventStore, Expected, MemoryEventStore, Metadata, Person, Position,
+    Actor, ActorKind, Append, AppendError, EventStore, Expected, Fence, MemoryEventStore, Metadata, Person, Position,
     SlotOwner, Source, StreamAppend, StreamId, TimerChange, Vault,
 };
 use std::borrow::Cow;
@@ -46,8 +46,12 @@ pub(super) struct World {
     clock: Arc<VirtualClock>,
     /// By how many seconds the processes' clock was put forward, or back. The database's goes on as it did.
     orders: Arc<Mutex<Vec<OrderId>>>,
+    /// Under which lease a saga began with its order, where it did.
+    begun: Begun,
     pub(super) received: Arc<Mutex<BTreeMap<String, i64>>>,
 }
+
+type Begun = Arc<Mutex<HashMap<OrderId, Fence>>>;
 
 #[derive(Debug, Default)]
 struct Tokens(Mutex<HashMap<OrderId, String>>);
@@ -104,6 +108,7 @@ impl World {
             secrets: Arc::default(),
             mode: Arc::new(Mutex::new(LocationMode::Auto)),
             orders: Arc::default(),
+            begun: Begun::default(),
             received: Arc::default(),
         }
     }
@@ -125,6 +130,7 @@ impl World {
             clock: Arc::new(VirtualClock(Arc::clone(&store))),
             store,
             orders: Arc::new(Mutex::new(self.orders().into_iter().filter(is_known).collect())),
+            begun: self.begun.clone(),
             ..self.clone()
         }
     }
@@ -161,7 +167,7 @@ impl World {
             clock: self.clock.clone(),
         };
         let (owner, stop) = (config.owner.id, CancellationToken::new());
-        Running { owner, handle: Runner::spawn(config, deps, &stop), ice, stop }
+        Running { owner, handle: Runner::spawn(config, deps, &stop), ice, stop, begun: self.begun.clone() }
     }
 
     fn metadata(&self, kind: ActorKind, about: Uuid) -> Metadata {
@@ -275,6 +281,7 @@ impl World {
             let change = Change { fence, ..change.clone() };
             match history.commit(self.inner(), &events, metadata.clone(), change).await {
                 Ok(appended) => {
+                    fence.map(|fence| self.begun.lock().unwrap().insert(order, fence));
                     history.updated_at = Some(self.store.stamp(appended).recorded_at);
                     return history;
                 }
@@ -414,11 +421,13 @@ pub(super) struct Running {
     pub(super) handle: RunnerHandle,
     pub(super) ice: Ice,
     stop: CancellationToken,
+    begun: Begun,
 }
 
 impl Running {
     pub(super) fn placed(&self, history: &History) {
-        self.handle.placed(history.clone(), Cause::default());
+        let fence = self.begun.lock().unwrap().get(&history.order).copied();
+        self.handle.placed(history.clone(), Cause::default(), fence);
     }
 
     pub(super) async fn stop(self) {
