@@ -13,8 +13,8 @@ use uuid::Uuid;
 pub(crate) struct Seed {
     pub(crate) history: History,
     pub(crate) cause: Cause,
-    /// The lease under which its saga began with it: good for as long as that is held. `None`: it has not begun, and its first step is an
-    /// append, which finds out by itself when it comes too late.
+    /// The lease under which its saga began with it: good for as long as that is held. `None`: the history is the placement alone, and the
+    /// first step an append, which finds out by itself when it comes too late.
     pub(crate) fence: Option<Fence>,
 }
 

@@ -93,7 +93,8 @@ impl Live {
         self.enqueue(&mut inner, order, Some(Box::new(seed)), None)
     }
 
-    /// An order was placed, and its saga has begun with that: whoever appended it hands it over. Should that be broken off, it is taken up then.
+    /// An order was placed, and its saga has begun with that: whoever appended it hands it over. Where nobody does, it is taken up when it is
+    /// due.
     pub(crate) fn begun(&self, order: Uuid, position: Position, due: Instant) {
         let mut inner = self.lock();
         let is_ours = !inner.stopped && self.slots.holds(slot_of(order));

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A process that places an order with its saga's beginning drives it moments later. Where it did not by then, the request was broken off, or its answer lost.
+/// A process that places an order with its saga's beginning drives it moments later. Where it did not by then, the request was broken off, or
+/// its answer lost.
 const HANDED_OVER_WITHIN: Duration = Duration::from_millis(250);
 const PLACED: &str = "OrderPlaced";
 const STARTED: &str = "SagaStarted";
@@ -77,21 +78,21 @@ fn hear(shared: &Arc<Shared>, append: &[RecordedEvent]) {
         shared.live.begun(order, last.position, Instant::now() + HANDED_OVER_WITHIN);
         return;
     }
-    let job = if first.event_type == PLACED {
-        let mut history = History::new(OrderId(order), first.shop.clone());
-        match history.apply(first) {
-            Ok(true) => {
-                let command = Some(first.metadata.command_id);
-                let cause = Cause { command, trace_id: first.metadata.trace_id.clone() };
-                shared.live.placed(Seed { history, cause, fence: None })
-            }
-            // The driver reads it itself, and says what is wrong with it.
-            Ok(false) | Err(_) => shared.live.changed(order, first.position),
-        }
-    } else {
-        shared.live.changed(order, last.position)
+    let job = match placement(first) {
+        Some(seed) => shared.live.placed(seed),
+        None => shared.live.changed(order, last.position),
     };
     if let Some(job) = job {
         shared.start(job);
     }
+}
+
+/// `None` also where it can't be understood: the driver reads it itself, and says what is wrong with it.
+fn placement(event: &RecordedEvent) -> Option<Seed> {
+    if event.event_type != PLACED {
+        return None;
+    }
+    let mut history = History::new(OrderId(event.stream.id), event.shop.clone());
+    let cause = Cause { command: Some(event.metadata.command_id), trace_id: event.metadata.trace_id.clone() };
+    matches!(history.apply(event), Ok(true)).then_some(Seed { history, cause, fence: None })
 }

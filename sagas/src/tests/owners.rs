@@ -98,7 +98,8 @@ async fn an_order_that_began_with_its_saga_and_is_not_handed_over_is_driven_all_
     let runner = world.run();
     sleep(SECOND).await;
     let order = world.place_beside(&runner, "tok_ok", &[("a", 1)], 1000).await;
-    assert_eq!(world.types(order.order).await.len(), 3, "placed, begun, reserved");
+    sleep(SECOND / 10).await;
+    assert_eq!(world.types(order.order).await.len(), 3, "placed, begun, reserved, and left to who placed it");
     sleep(SECOND).await;
     assert!(world.history(order.order).await.fulfillment.is_completed());
     world.check().await;

@@ -130,7 +130,6 @@ impl World {
             clock: Arc::new(VirtualClock(Arc::clone(&store))),
             store,
             orders: Arc::new(Mutex::new(self.orders().into_iter().filter(is_known).collect())),
-            begun: self.begun.clone(),
             ..self.clone()
         }
     }
@@ -281,7 +280,9 @@ impl World {
             let change = Change { fence, ..change.clone() };
             match history.commit(self.inner(), &events, metadata.clone(), change).await {
                 Ok(appended) => {
-                    fence.map(|fence| self.begun.lock().unwrap().insert(order, fence));
+                    if let Some(fence) = fence {
+                        self.begun.lock().unwrap().insert(order, fence);
+                    }
                     history.updated_at = Some(self.store.stamp(appended).recorded_at);
                     return history;
                 }
