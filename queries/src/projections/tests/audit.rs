@@ -140,6 +140,27 @@ async fn an_audit_page_by_page_beside_a_runner_at_work_finds_nothing_and_ends_at
 }
 
 #[tokio::test]
+async fn however_often_it_compares_it_leaves_nothing_behind_on_the_disk() {
+    let given = Given::new().await;
+    given.completed("dev", placed("r-1", &[("a", 1)])).await;
+    given.project().await;
+    let mut audit = OrderAudit::open(given.store.clone(), &given.pool.connect_options()).await.unwrap();
+    for _ in 0..3 {
+        let compared = audit.compare(Position::ZERO, given.head().await).await.unwrap();
+        assert_eq!((compared.rows, told(&compared)), (4, vec![]));
+    }
+    let (tables, bytes): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), sum(pg_relation_size(oid))::bigint FROM pg_class WHERE relpersistence = 't' AND relkind = 'r' AND relname <> 'returns'",
+    )
+    .fetch_one(&given.pool)
+    .await
+    .unwrap();
+    assert_eq!(tables, 4);
+    assert_eq!(bytes, 0, "bytes of its tables");
+    audit.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_audit_finds_what_was_tampered_with_keeps_it_in_mind_and_forgets_it_once_it_is_mended() {
     let given = Given::new().await;
     given.receive("dev", "a", 10).await;
