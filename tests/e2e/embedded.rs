@@ -15,13 +15,14 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use waybill::embedded::Launcher;
 use waybill::embedded::data_dir::DataDir;
+use waybill::embedded::download::Cache;
 use waybill::embedded::kafka::Kafka;
 use waybill::embedded::postgres::Postgres;
 use waybill::embedded::supervise::State;
 
 const FOLDER: &str = "WAYBILL_TEST_FOLDER";
-/// A server's stop time and some.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// A server's stop time and some: a Kafka that finds no archive of its classes writes one at its end.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
 const UP_WITHIN: Duration = Duration::from_secs(120);
 
 fn launcher(data_dir: &DataDir) -> Launcher {
@@ -152,6 +153,35 @@ async fn kafka_goes_on_with_the_same_cluster_on_the_same_port() {
         assert!(!is_alive(server));
     }
     assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_kafka_of_a_cache_archives_its_classes_and_the_next_one_maps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = DataDir::open(folder.path()).unwrap();
+    let users = launcher(&data_dir);
+    let Some(kafka) = Kafka::start(&data_dir, &users).await.unwrap() else {
+        return eprintln!("no Java 17 here: nothing to test");
+    };
+    kafka.stop().await;
+    // The same jars, and no archive.
+    let cache = folder.path().join("cache of this test");
+    fs::create_dir(&cache).unwrap();
+    for jar in fs::read_dir(users.cache.folder()).unwrap().map(|file| file.unwrap().path()) {
+        if jar.extension().is_some_and(|extension| extension == "jar") {
+            std::os::unix::fs::symlink(&jar, cache.join(jar.file_name().unwrap())).unwrap();
+        }
+    }
+    let launcher = Launcher { cache: Cache::at(&cache, "http://127.0.0.1:1/nothing-is-fetched"), ..users };
+    let mut mapped = Vec::new();
+    for _ in 1..=2 {
+        let kafka = Kafka::start(&data_dir, &launcher).await.unwrap().unwrap();
+        let server = pid(folder.path(), "kafka", "server").unwrap();
+        let maps = fs::read_to_string(format!("/proc/{server}/maps")).unwrap();
+        mapped.push(maps.contains("cache of this test/kafka-"));
+        kafka.stop().await;
+    }
+    assert_eq!(mapped, [false, true]);
 }
 
 /// A `waybill` with both servers, in a process of its own that can be killed.

@@ -3,12 +3,14 @@
 //! Its jars are fetched once a user. Its data lies in `DATA_DIR/kafka/data` under a cluster id made with it; ports stay the same
 //! over restarts while they are free.
 
+mod archive;
 mod config;
 mod jars;
 mod java;
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use self::archive::Archive;
 use super::data_dir::{DataDir, DataDirError, write_atomically};
 use super::supervise::{self, Server, Spec, State, StopSignal};
 use super::{Launcher, download, free_port, length_of, log_since, lost_its_port};
@@ -29,6 +32,8 @@ const SETTINGS_FILE: &str = "kafka.json";
 const STARTED: &str = "Kafka Server started";
 /// Usually half a second; past this bound the next start checks the last segments again, and nothing committed is lost.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// The first broker of a user's that ends writes an archive then, once it has stopped.
+const STOP_AND_ARCHIVE_WITHIN: Duration = Duration::from_secs(15);
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const READY_POLL: Duration = Duration::from_millis(50);
 const PORT_ATTEMPTS: u32 = 3;
@@ -105,7 +110,8 @@ impl Kafka {
         self.server.state()
     }
 
-    /// Stops it and waits until it is gone: at most some six seconds, usually half a second.
+    /// Stops it and waits until it is gone: at most some six seconds, usually half a second; where it writes an [`Archive`], some three
+    /// seconds more, and seventeen at most.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -117,6 +123,7 @@ struct Node<'a> {
     exe: &'a Path,
     java: PathBuf,
     class_path: String,
+    archive: Option<Archive>,
     folder: PathBuf,
     log: PathBuf,
     pid_file: PathBuf,
@@ -130,9 +137,12 @@ impl<'a> Node<'a> {
         let class_path = std::env::join_paths(jars)
             .map_err(|_| io::Error::other("its path contains a colon"))
             .map_err(Error::io("use the download cache"))?;
+        let archive = Archive::of(&java, launcher.cache.folder());
+        archive.iter().for_each(Archive::take);
         Ok(Self {
             data_dir,
             exe: &launcher.exe,
+            archive,
             java,
             class_path: class_path.to_string_lossy().into_owned(),
             folder: data_dir.folder("kafka")?,
@@ -156,7 +166,6 @@ impl<'a> Node<'a> {
             "-XX:+UseSerialGC".into(),
             // The optimising compiler would take half a core for minutes, for a broker that has little to do.
             "-XX:TieredStopAtLevel=1".into(),
-            "-Xshare:auto".into(),
             "-XX:+ExitOnOutOfMemoryError".into(),
             "-XX:-UsePerfData".into(),
             "-Djava.awt.headless=true".into(),
@@ -164,6 +173,7 @@ impl<'a> Node<'a> {
             "-cp".into(),
             self.class_path.clone(),
         ];
+        args.extend(self.archive.iter().filter(|archive| archive.is_there()).map(Archive::mapped));
         args.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         Spec {
             name: "kafka".into(),
@@ -183,7 +193,14 @@ impl<'a> Node<'a> {
     }
 
     fn server(&self) -> Spec {
-        Spec { restart: true, ..self.program(&["kafka.Kafka", &self.properties()]) }
+        let spec = Spec { restart: true, ..self.program(&["kafka.Kafka", &self.properties()]) };
+        match self.archive.as_ref().filter(|archive| !archive.is_there()) {
+            Some(archive) => {
+                let args = iter::once(archive.made()).chain(spec.args).collect();
+                Spec { args, stop_within: STOP_AND_ARCHIVE_WITHIN, ..spec }
+            }
+            None => spec,
+        }
     }
 
     /// Starts the server on the ports it had, or others if they are taken now.
