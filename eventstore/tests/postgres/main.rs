@@ -17,5 +17,6 @@ mod processes;
 mod refusals;
 mod replica;
 mod support;
+mod vacuum;
 
 use support::{store, store_on};
