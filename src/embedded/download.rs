@@ -265,7 +265,7 @@ fn progress_bar(title: &str, total: u64) -> ProgressBar {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

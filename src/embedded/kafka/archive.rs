@@ -1,7 +1,7 @@
 //! The JVM's archive of class data (class data sharing, JEP 350): what it has read, checked and laid out of Kafka's classes, mapped by the next start
 //! instead of done again, which is a third of a start's processor time.
 //!
-//! It lies beside the jars, one for each Java. A broker that finds none writes one when it ends. The JVM checks what it maps (its own build, the
+//! It lies beside the jars, one for each Java and class path. A broker that finds none writes one when it ends. The JVM checks what it maps (its own build, the
 //! class path, each jar's time and size), and goes on without what doesn't fit.
 
 use std::fs::{self, File};
@@ -11,10 +11,12 @@ use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
-/// How many hex digits of a digest tell one Java from another.
-const ID_LENGTH: usize = 12;
+use crate::embedded::download::hex;
 
-/// Where a Java's archive lies, or is to lie.
+/// How many bytes of a digest tell one Java and class path from another.
+const ID_LENGTH: usize = 6;
+
+/// Where the archive lies, or is to lie.
 #[derive(Debug)]
 pub(super) struct Archive {
     path: PathBuf,
@@ -24,8 +26,8 @@ pub(super) struct Archive {
 
 impl Archive {
     /// `None` where that Java can't be looked at: then there is none.
-    pub(super) fn of(java: &Path, cache: &Path) -> Option<Archive> {
-        let id = id(java).ok()?;
+    pub(super) fn of(java: &Path, class_path: &str, cache: &Path) -> Option<Archive> {
+        let id = id(java, class_path).ok()?;
         let path = cache.join(format!("kafka-{id}.jsa"));
         let written = path.with_extension("jsa.new");
         Some(Archive { path, written })
@@ -55,19 +57,13 @@ impl Archive {
     }
 }
 
-/// The same for as long as that Java stays as it is.
-fn id(java: &Path) -> io::Result<String> {
+/// The same for as long as that Java stays as it is and runs the same jars: what another has written would never be mapped.
+fn id(java: &Path, class_path: &str) -> io::Result<String> {
     let java = fs::canonicalize(java)?;
     let file = fs::metadata(&java)?;
     let changed = file.modified()?.duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
-    let told = format!("{} {} {}", java.display(), file.len(), changed.as_nanos());
-    let digest = Sha256::digest(told.as_bytes());
-    Ok(digest
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .take(ID_LENGTH)
-        .collect())
+    let told = format!("{} {} {} {class_path}", java.display(), file.len(), changed.as_nanos());
+    Ok(hex(&Sha256::digest(told.as_bytes())[..ID_LENGTH]))
 }
 
 /// A JVM writes the head last, over a hole: until then it is zeros.
@@ -85,7 +81,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let java = folder.path().join("java");
         fs::write(&java, "one").unwrap();
-        let archive = Archive::of(&java, folder.path()).unwrap();
+        let of = |jars| Archive::of(&java, jars, folder.path()).unwrap();
+        let archive = of("a.jar");
         fs::write(&archive.written, [0; 64]).unwrap();
         archive.take();
         assert!(!archive.is_there(), "its head is not there yet");
@@ -95,7 +92,9 @@ mod tests {
         fs::write(&archive.written, [8; 64]).unwrap();
         archive.take();
         assert!(!archive.written.exists(), "one is enough");
+        assert!(of("a.jar").is_there());
+        assert!(!of("b.jar").is_there(), "each class path has its own");
         fs::write(&java, "another").unwrap();
-        assert!(!Archive::of(&java, folder.path()).unwrap().is_there(), "each Java has its own");
+        assert!(!of("a.jar").is_there(), "each Java has its own");
     }
 }

@@ -136,15 +136,17 @@ impl<'a> Node<'a> {
         }
         let class_path = std::env::join_paths(jars)
             .map_err(|_| io::Error::other("its path contains a colon"))
-            .map_err(Error::io("use the download cache"))?;
-        let archive = Archive::of(&java, launcher.cache.folder());
+            .map_err(Error::io("use the download cache"))?
+            .to_string_lossy()
+            .into_owned();
+        let archive = Archive::of(&java, &class_path, launcher.cache.folder());
         archive.iter().for_each(Archive::take);
         Ok(Self {
             data_dir,
             exe: &launcher.exe,
             archive,
             java,
-            class_path: class_path.to_string_lossy().into_owned(),
+            class_path,
             folder: data_dir.folder("kafka")?,
             log: data_dir.folder("log")?.join("kafka.log"),
             pid_file: data_dir.folder("run")?.join("kafka.pid"),
