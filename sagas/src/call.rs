@@ -1,10 +1,12 @@
 //! A saga's call of a participant: made once, tried again, put down, given up.
 //!
 //! Invariants: a call without a definite answer goes out again under the same key only; a key that the participant may have forgotten is not
-//! sent at all; whoever finds the gate shut, or has long to wait, is put down and says so in the history.
+//! sent at all; right before each sending the slot is still ours, however long a place or the answer to a question was waited for; whoever
+//! finds the gate shut, or has long to wait, is put down and says so in the history.
 use crate::driver::Driver;
 use crate::job::Leave;
 use crate::limits::{Gate, Participant, Permit, Shut};
+use crate::lookup::LookUp;
 use crate::metrics;
 use crate::perform::{Answer, Ask, Request, undone};
 use crate::ports::SecretError;
@@ -59,7 +61,7 @@ impl Driver<'_> {
             Some(Ok(permit)) => permit,
         };
         self.check()?;
-        match self.ask(action, &tries, permit).await {
+        match self.ask(action, &tries, permit).await? {
             Answer::Definite(reply) => {
                 self.commit(Some(action), reply).await?;
             }
@@ -75,26 +77,45 @@ impl Driver<'_> {
         Ok(())
     }
 
-    async fn ask(&self, action: &Action, tries: &Tries, permit: Permit<'_>) -> Answer {
-        let is_restored = self.history.fulfillment.has_lost_life;
-        let ask = match () {
-            () if self.has_outlived_its_key(&tries.request) => Ask::Only,
-            () if is_restored => Ask::LostLife,
-            () if tries.unsure => Ask::First,
-            () => Ask::No,
-        };
-        let undone = if is_restored { self.undone_in_a_lost_life(action).await } else { None };
-        let answer = match undone {
-            Some(answer) => answer,
-            None => tries.request.send(&*self.shared.payment, &*self.shared.shipping, ask).await,
+    /// Asks where it has to be asked, and sends it where that is no answer.
+    async fn ask(&self, action: &Action, tries: &Tries, permit: Permit<'_>) -> Result<Answer, Leave> {
+        let (payment, shipping) = (&*self.shared.payment, &*self.shared.shipping);
+        let answer = loop {
+            let ask = self.to_be_asked(tries);
+            let found = match self.undone_in_a_lost_life(action).await {
+                Some(answer) => LookUp::Answered(answer),
+                None => tries.request.ask(payment, shipping, ask).await,
+            };
+            let instead = match found {
+                LookUp::Answered(answer) => break answer,
+                LookUp::Send(request) => Some(request),
+                LookUp::Nothing => None,
+            };
+            // Questions take their time. The slot may be another owner's by now, and the key forgotten.
+            self.check()?;
+            if self.to_be_asked(tries) == ask {
+                break instead.as_ref().unwrap_or(&tries.request).send(payment, shipping).await;
+            }
         };
         permit.settle(self.order.0, !matches!(answer, Answer::Missing { .. }));
-        answer
+        Ok(answer)
+    }
+
+    fn to_be_asked(&self, tries: &Tries) -> Ask {
+        match () {
+            () if self.has_outlived_its_key(&tries.request) => Ask::Only,
+            () if self.history.fulfillment.has_lost_life => Ask::LostLife,
+            () if tries.unsure => Ask::First,
+            () => Ask::No,
+        }
     }
 
     /// What a saga is about to build on may have been undone in the life that is lost: the order was cancelled there. Then it stops for a
     /// person, before goods leave for money that is no longer held.
     async fn undone_in_a_lost_life(&self, action: &Action) -> Option<Answer> {
+        if !self.history.fulfillment.has_lost_life {
+            return None;
+        }
         let reference = self.order.to_string();
         for (whom, key) in self.saga().undone_by(action) {
             let participant = if whom == WaitingOn::Shipping { Participant::Shipping } else { Participant::Payment };

@@ -158,8 +158,8 @@ impl Request {
         }
     }
 
-    /// Sends it once, or asks.
-    pub(crate) async fn send(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort, ask: Ask) -> Answer {
+    /// What became of it, where that is to be asked; or how it may be sent.
+    pub(crate) async fn ask(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort, ask: Ask) -> LookUp {
         if ask != Ask::No {
             let begun = Instant::now();
             let asked = match self {
@@ -174,7 +174,7 @@ impl Request {
             let outcome = asked.as_ref().map_or("nothing", Answer::outcome);
             metrics::call(self.participant(), "query", outcome, begun.elapsed());
             if let Some(answer) = asked {
-                return answer;
+                return LookUp::Answered(answer);
             }
         }
         // The forward call may be older than this one: its key says nothing where keys are forgotten.
@@ -183,18 +183,17 @@ impl Request {
             Participant::Shipping => shipping.key_lifetime(),
         };
         if ask == Ask::Only || (keys.is_some() && (ask == Ask::LostLife || self.is_nameless_undo())) {
-            match self.look_up(payment, shipping).await {
-                LookUp::Answered(answer) => return answer,
-                LookUp::Send(request) => return request.send_now(payment, shipping).await,
-                LookUp::Nothing if ask == Ask::Only => return Answer::Forgotten,
-                // Whoever may have called is long gone.
-                LookUp::Nothing => {}
-            }
+            return match self.look_up(payment, shipping).await {
+                LookUp::Nothing if ask == Ask::Only => LookUp::Answered(Answer::Forgotten),
+                // Where there is nothing, whoever may have called is long gone.
+                found => found,
+            };
         }
-        self.send_now(payment, shipping).await
+        LookUp::Nothing
     }
 
-    async fn send_now(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort) -> Answer {
+    /// Sends it once.
+    pub(crate) async fn send(&self, payment: &dyn PaymentPort, shipping: &dyn ShippingPort) -> Answer {
         let begun = Instant::now();
         let answer = match self {
             Request::Authorize(request) => self.answer(payment.authorize(request).await, |done| self.authorized(done)),

@@ -1,5 +1,6 @@
 //! Providers that really forget keys: sent again, a key acts again. Nobody is charged twice, and nothing is undone on a guess.
 use super::crashes::at;
+use super::faults::{Aim, Fault};
 use super::world::World;
 use crate::participants::payment::AuthorizeRequest;
 use crate::participants::{Amount, Kind};
@@ -7,9 +8,10 @@ use chrono::TimeDelta;
 use domain::OrderId;
 use domain::fulfillment::OrderStatus;
 use domain::saga::SagaState;
+use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -93,6 +95,26 @@ async fn a_key_that_is_about_to_be_forgotten_is_not_sent_either() {
         world.check().await;
         second.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_forgotten_while_it_is_asked_after_is_not_sent() {
+    let world = World::new(5_900).forgetting(KEYS);
+    world.stock("a", 1).await;
+    let at = "/authorize_payment/forward/".to_owned();
+    *world.faults.aim.lock().unwrap() = Some(Aim { at, fault: Fault::Unheard, times: 1 });
+    let (faults, slow) = (world.faults.clone(), AtomicBool::new(true));
+    *world.faults.at_point.lock().unwrap() = Some(Box::new(move |_| {
+        let is_question = faults.queries.load(Ordering::SeqCst) == 1;
+        (is_question && slow.swap(false, Ordering::SeqCst)).then(|| sleep(2 * KEYS).boxed())
+    }));
+    let order = world.place("tok_ok", &[("a", 1)]).await.order;
+    let runner = world.run();
+    world.settle(3 * KEYS).await;
+    assert!(world.history(order).await.fulfillment.is_completed(), "it was found by its reference");
+    assert_eq!(kinds(&world).await.iter().filter(|kind| **kind == Kind::Authorize).count(), 1);
+    world.check().await;
+    runner.stop().await;
 }
 
 /// Someone authorizes under the order's reference, past us.

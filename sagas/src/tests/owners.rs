@@ -1,7 +1,9 @@
 //! Leases: two runners, one that dies, one that is cut off and comes back, one that stops with good manners.
+use super::faults::{Aim, Fault};
 use super::world::{Running, World};
 use domain::location::LocationMode;
 use domain::saga::Retry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +22,7 @@ async fn two_runners_on_one_store_do_nothing_twice() {
     }
     world.settle(MINUTE).await;
     world.check().await;
-    assert_eq!(world.faults.calls.load(std::sync::atomic::Ordering::SeqCst), 600);
+    assert_eq!(world.faults.calls.load(Ordering::SeqCst), 600);
     let held: Vec<usize> = runners.iter().map(|runner| runner.handle.status().slots_held).collect();
     assert_eq!(held, [128, 128]);
     for runner in runners {
@@ -65,7 +67,7 @@ async fn slots_are_dealt_anew_when_owners_come_and_go_and_nothing_is_done_twice(
     assert_eq!(held(&[&two, &three]), [128, 128]);
     world.settle(MINUTE).await;
     world.check().await;
-    assert_eq!(world.faults.calls.load(std::sync::atomic::Ordering::SeqCst), 1200, "no call was made twice");
+    assert_eq!(world.faults.calls.load(Ordering::SeqCst), 1200, "no call was made twice");
     for runner in [two, three] {
         runner.stop().await;
     }
@@ -120,12 +122,50 @@ async fn what_began_under_a_lease_that_is_gone_is_read_again() {
     }
     world.settle(MINUTE).await;
     first.stop().await;
-    let calls = || world.faults.calls.load(std::sync::atomic::Ordering::SeqCst);
+    let calls = || world.faults.calls.load(Ordering::SeqCst);
     let (second, before) = (world.run(), calls());
     sleep(SECOND).await;
     orders.iter().for_each(|order| second.placed(order));
     sleep(SECOND).await;
     assert_eq!((before, calls()), (20, 20), "each was authorized, and waits for the warehouse");
+    second.stop().await;
+}
+
+/// The next owner may have undone the step that the question was about.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_loses_the_slot_while_it_asks_sends_nothing_after_the_answer() {
+    let world = World::new(31);
+    world.stock("a", 10).await;
+    let first = world.run();
+    sleep(SECOND).await;
+    let at = "/authorize_payment/forward/".to_owned();
+    *world.faults.aim.lock().unwrap() = Some(Aim { at, fault: Fault::Lost, times: 1 });
+    let (faults, ice, before) = (world.faults.clone(), first.ice.clone(), AtomicBool::new(true));
+    *world.faults.at_point.lock().unwrap() = Some(Box::new(move |_| {
+        // Before the question, and after it: it is answered, and the answer not heard.
+        let is_asked = faults.queries.load(Ordering::SeqCst) == 1;
+        if is_asked && !before.swap(false, Ordering::SeqCst) {
+            ice.freeze();
+        }
+        None
+    }));
+    let order = world.place("tok_ok", &[("a", 1)]).await.order;
+    let asked = || world.faults.queries.load(Ordering::SeqCst);
+    while asked() == 0 {
+        sleep(SECOND).await;
+    }
+    *world.faults.at_point.lock().unwrap() = None;
+    let second = world.run();
+    assert!(world.cancel(order).await);
+    world.settle(MINUTE).await;
+    assert!(world.history(order).await.fulfillment.has_ended());
+    let calls = || world.faults.calls.load(Ordering::SeqCst);
+    let before = calls();
+    first.ice.thaw();
+    sleep(MINUTE).await;
+    assert_eq!(calls(), before, "the owner that was frozen calls nobody");
+    world.check().await;
+    first.stop().await;
     second.stop().await;
 }
 
