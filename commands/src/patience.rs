@@ -20,7 +20,7 @@ pub fn patience(fulfillment: &Fulfillment, order: OrderId) -> Option<Patience> {
     let mut first: Option<Patience> = None;
     for which in fulfillment.sagas() {
         let saga = fulfillment.one(order, which)?;
-        let (on, lasts) = match saga.next() {
+        let (on, lasts) = match saga.plan() {
             Next::Ended => continue,
             Next::Act(_) | Next::Advance | Next::Wait(WaitingOn::Definition) => return None,
             Next::Wait(WaitingOn::Operator) => (WaitingOn::Operator, PAUSED),

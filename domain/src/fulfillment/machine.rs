@@ -64,6 +64,10 @@ impl Saga for FulfillmentSaga<'_> {
         self.state.next(self.order)
     }
 
+    fn plan(&self) -> Next<WaitingOn> {
+        self.state.plan()
+    }
+
     fn react(&self, answered: Option<&Action>, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit> {
         self.state.react(self.order, answered, reply, context)
     }

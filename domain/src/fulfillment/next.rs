@@ -4,8 +4,8 @@ use crate::{
     Amount, LocationCode, OrderId,
     location::{self, LocationMode},
     order::{CancelReason, OrderPlaced, Reservation, Stock},
-    payment::Payment,
-    saga::{Action, Direction, Next, WaitingOn},
+    payment::{Authorization, Payment},
+    saga::{Action, Direction, Move, Next, WaitingOn},
 };
 
 /// A move that needs no participant.
@@ -19,17 +19,64 @@ pub(super) enum Internal {
     Complete,
 }
 
-pub(super) enum Move {
-    Internal(Internal),
-    External(Next),
+/// An action that is not made yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Call<'a> {
+    Reserve(&'a OrderPlaced),
+    Authorize(&'a OrderPlaced),
+    BuyLabel,
+    Capture(&'a OrderPlaced, &'a Authorization),
+    VoidAuthorization,
+    VoidLabel,
+}
+
+impl Call<'_> {
+    fn waiting_on(self) -> WaitingOn {
+        match self {
+            Call::Reserve(_) => WaitingOn::Inventory,
+            Call::Authorize(_) | Call::Capture(..) | Call::VoidAuthorization => WaitingOn::Payment,
+            Call::BuyLabel | Call::VoidLabel => WaitingOn::Shipping,
+        }
+    }
 }
 
 impl Fulfillment {
     /// What to do now. Pure: asked twice, it answers the same.
     pub fn next(&self, order: OrderId) -> Next {
-        match self.next_move(order) {
-            Move::Internal(_) => Next::Advance,
-            Move::External(next) => next,
+        self.next_move().next().map(|call| self.action(order, call))
+    }
+
+    /// The same in short: whom a call goes to.
+    pub fn plan(&self) -> Next<WaitingOn> {
+        self.next_move().next().map(Call::waiting_on)
+    }
+
+    fn action(&self, order: OrderId, call: Call<'_>) -> Action {
+        let key = |step, direction| self.key(order, step, direction);
+        match call {
+            Call::Reserve(placed) => Action::Reserve { lines: reservations(placed) },
+            Call::Authorize(placed) => Action::Authorize {
+                key: key(Step::AuthorizePayment, Direction::Forward),
+                amount: placed.total,
+                currency: placed.currency.clone(),
+            },
+            Call::BuyLabel => Action::BuyLabel { key: key(Step::Ship, Direction::Forward) },
+            Call::Capture(placed, authorization) => Action::Capture {
+                key: key(Step::CapturePayment, Direction::Forward),
+                authorization_id: authorization.id.clone(),
+                amount: placed.total,
+                currency: placed.currency.clone(),
+            },
+            Call::VoidAuthorization => Action::VoidAuthorization {
+                key: key(Step::AuthorizePayment, Direction::Compensate),
+                forward_key: key(Step::AuthorizePayment, Direction::Forward),
+                authorization_id: self.payment.authorization().map(|authorization| authorization.id.clone()),
+            },
+            Call::VoidLabel => Action::VoidLabel {
+                key: key(Step::Ship, Direction::Compensate),
+                forward_key: key(Step::Ship, Direction::Forward),
+                label_id: self.shipment.label.as_ref().map(|label| label.label_id.clone()),
+            },
         }
     }
 
@@ -108,7 +155,7 @@ impl Fulfillment {
         self.saga.definition_version.is_none_or(|version| version == DEFINITION.version)
     }
 
-    pub(super) fn next_move(&self, order: OrderId) -> Move {
+    pub(super) fn next_move(&self) -> Move<Internal, Call<'_>> {
         let Some(placed) = &self.order.placed else {
             return Move::External(Next::Wait(WaitingOn::Definition));
         };
@@ -128,52 +175,33 @@ impl Fulfillment {
             return Move::External(Next::Wait(WaitingOn::Operator));
         }
         match self.saga.compensating {
-            Some(reason) => self.next_undo(order, reason),
-            None => self.next_forward(order, placed),
+            Some(reason) => self.next_undo(reason),
+            None => self.next_forward(placed),
         }
     }
 
-    fn next_forward(&self, order: OrderId, placed: &OrderPlaced) -> Move {
-        let key = |step| self.key(order, step, Direction::Forward);
-        Move::External(Next::Act(match self.forward_step() {
-            Step::ReserveStock => Action::Reserve { lines: reservations(placed) },
-            Step::AuthorizePayment => Action::Authorize {
-                key: key(Step::AuthorizePayment),
-                amount: placed.total,
-                currency: placed.currency.clone(),
-            },
+    fn next_forward<'a>(&'a self, placed: &'a OrderPlaced) -> Move<Internal, Call<'a>> {
+        Move::External(match self.forward_step() {
+            Step::ReserveStock => Next::Act(Call::Reserve(placed)),
+            Step::AuthorizePayment => Next::Act(Call::Authorize(placed)),
             Step::ReleaseToWarehouse => return Move::Internal(Internal::Release),
             Step::Ship => match &self.shipment.released {
-                Some(released) if released.mode == LocationMode::Auto => Action::BuyLabel { key: key(Step::Ship) },
-                _ => return Move::External(Next::Wait(WaitingOn::Warehouse)),
+                Some(released) if released.mode == LocationMode::Auto => Next::Act(Call::BuyLabel),
+                _ => Next::Wait(WaitingOn::Warehouse),
             },
             Step::CapturePayment => match self.payment.authorization() {
-                Some(authorization) => Action::Capture {
-                    key: key(Step::CapturePayment),
-                    authorization_id: authorization.id.clone(),
-                    amount: placed.total,
-                    currency: placed.currency.clone(),
-                },
-                None => return Move::External(Next::Wait(WaitingOn::Operator)),
+                Some(authorization) => Next::Act(Call::Capture(placed, authorization)),
+                None => Next::Wait(WaitingOn::Operator),
             },
             Step::Complete => return Move::Internal(Internal::Complete),
-        }))
+        })
     }
 
-    fn next_undo(&self, order: OrderId, reason: CancelReason) -> Move {
-        let key = |step, direction| self.key(order, step, direction);
+    fn next_undo(&self, reason: CancelReason) -> Move<Internal, Call<'_>> {
         Move::External(Next::Act(match self.compensation() {
-            Some(Step::Ship) => Action::VoidLabel {
-                key: key(Step::Ship, Direction::Compensate),
-                forward_key: key(Step::Ship, Direction::Forward),
-                label_id: self.shipment.label.as_ref().map(|label| label.label_id.clone()),
-            },
+            Some(Step::Ship) => Call::VoidLabel,
             Some(Step::ReleaseToWarehouse) => return Move::Internal(Internal::Recall),
-            Some(Step::AuthorizePayment) => Action::VoidAuthorization {
-                key: key(Step::AuthorizePayment, Direction::Compensate),
-                forward_key: key(Step::AuthorizePayment, Direction::Forward),
-                authorization_id: self.payment.authorization().map(|authorization| authorization.id.clone()),
-            },
+            Some(Step::AuthorizePayment) => Call::VoidAuthorization,
             _ if matches!(self.order.stock, Stock::Reserved(_)) => return Move::Internal(Internal::ReleaseStock),
             _ => return Move::Internal(Internal::Cancel(reason)),
         }))

@@ -1,5 +1,5 @@
 //! Turns an answer into events: what the answer means, and every move after it that needs nobody, for one append.
-use super::next::{Internal, Move};
+use super::next::Internal;
 use super::{CompensationStarted, DEFINITION, Fulfillment, SagaCompensated, SagaCompleted, SagaStarted, Step};
 use crate::{
     Amount, Decider, Event, OrderId,
@@ -8,7 +8,7 @@ use crate::{
         self, AuthorizationVoided, CaptureDeclined, CapturedCharge, CapturedLine, Payment, PaymentAuthorized,
         PaymentCaptured, PaymentDeclined,
     },
-    saga::{Action, Context, Direction, Misfit, Next, Reply},
+    saga::{Action, Context, Direction, Misfit, Move, Next, Reply},
     shipment::{self, FulfillmentLine, FulfillmentReleased, LabelVoided, Parcel, Shipment},
 };
 use std::{iter, sync::Arc};
@@ -26,10 +26,10 @@ impl Fulfillment {
         context: &Context,
     ) -> Result<Vec<Event>, Misfit> {
         let placed = self.order.placed.clone().ok_or(Misfit::NotPlaced)?;
-        let mut run = Run::new(id, placed, context, self.clone());
         if self.has_ended() {
             return Ok(vec![]);
         }
+        let mut run = Run::new(id, placed, context, self.clone());
         if self.saga.definition_version.is_none() {
             run.emit(started());
         }
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
 
     /// Every move that needs nobody.
     fn advance(&mut self) -> Result<(), Misfit> {
-        while let Move::Internal(internal) = self.state.next_move(self.id) {
+        while let Move::Internal(internal) = self.state.next_move() {
             match internal {
                 Internal::StartCompensation(reason) => self.compensate(reason),
                 Internal::Release => self.release()?,

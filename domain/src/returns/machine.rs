@@ -3,8 +3,9 @@ use super::{CloseReason, DEFINITION, Return, ReturnEvent, ReturnStep};
 use crate::{
     Event, OrderId,
     fulfillment::Fulfillment,
+    order::OrderPlaced,
     saga::{
-        Action, Context, Definition, Direction, Misfit, Next, Notice, Reply, Saga, SagaState, WaitingOn, key,
+        Action, Context, Definition, Direction, Misfit, Move, Next, Notice, Reply, Saga, SagaState, WaitingOn, key,
         operator::{Command, Notes, Refused, Verb},
     },
 };
@@ -27,19 +28,32 @@ pub(super) enum Internal {
     Close(CloseReason),
 }
 
-pub(super) enum Move {
-    Internal(Internal),
-    External(Next),
+/// An action that is not made yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Call<'a> {
+    BuyLabel,
+    VoidLabel,
+    /// Of this capture.
+    Refund(&'a OrderPlaced, &'a str),
 }
 
-impl ReturnSaga<'_> {
+impl Call<'_> {
+    fn waiting_on(self) -> WaitingOn {
+        match self {
+            Call::BuyLabel | Call::VoidLabel => WaitingOn::Shipping,
+            Call::Refund(..) => WaitingOn::Payment,
+        }
+    }
+}
+
+impl<'a> ReturnSaga<'a> {
     /// The key of an action: the same for every retry, so that a participant acts once.
     pub(super) fn key(&self, step: ReturnStep, direction: Direction) -> String {
         let id = self.order.returned(self.this.number);
         key(id, step.name(), direction, self.this.saga.attempt(step, direction))
     }
 
-    pub(super) fn next_move(&self) -> Move {
+    pub(super) fn next_move(&self) -> Move<Internal, Call<'a>> {
         let (this, saga) = (self.this, &self.this.saga);
         let wait = |on| Move::External(Next::Wait(on));
         match () {
@@ -58,40 +72,46 @@ impl ReturnSaga<'_> {
         }
     }
 
-    fn next_forward(&self) -> Move {
-        let act = |action| Move::External(Next::Act(action));
-        match self.this.step() {
-            ReturnStep::Approve => Move::External(Next::Wait(WaitingOn::Support)),
-            ReturnStep::BuyLabel => {
-                let key = self.key(ReturnStep::BuyLabel, Direction::Forward);
-                let lines = u32::try_from(self.this.wanted.len()).unwrap_or(u32::MAX);
-                let pieces = self.this.wanted.iter().map(|line| line.quantity).sum();
-                act(Action::BuyReturnLabel { key, lines, pieces })
-            }
-            ReturnStep::Receive | ReturnStep::Inspect => Move::External(Next::Wait(WaitingOn::Warehouse)),
+    fn next_forward(&self) -> Move<Internal, Call<'a>> {
+        Move::External(match self.this.step() {
+            ReturnStep::Approve => Next::Wait(WaitingOn::Support),
+            ReturnStep::BuyLabel => Next::Act(Call::BuyLabel),
+            ReturnStep::Receive | ReturnStep::Inspect => Next::Wait(WaitingOn::Warehouse),
             ReturnStep::Refund => match (self.state.payment.capture_id(), &self.state.order.placed) {
-                (Some(capture_id), Some(placed)) => act(Action::Refund {
-                    key: self.key(ReturnStep::Refund, Direction::Forward),
-                    capture_id: capture_id.to_owned(),
-                    amount: self.this.due(),
-                    currency: placed.currency.clone(),
-                }),
+                (Some(capture_id), Some(placed)) => Next::Act(Call::Refund(placed, capture_id)),
                 // More than nothing is due only of what was captured.
-                _ => Move::External(Next::Wait(WaitingOn::Operator)),
+                _ => Next::Wait(WaitingOn::Operator),
             },
-            ReturnStep::PutAway => Move::Internal(Internal::PutAway),
-        }
+            ReturnStep::PutAway => return Move::Internal(Internal::PutAway),
+        })
     }
 
-    fn next_undo(&self, reason: CloseReason) -> Move {
+    fn next_undo(&self, reason: CloseReason) -> Move<Internal, Call<'a>> {
         if !self.this.label_may_be_bought() {
             return Move::Internal(Internal::Close(reason));
         }
-        Move::External(Next::Act(Action::VoidLabel {
-            key: self.key(ReturnStep::BuyLabel, Direction::Compensate),
-            forward_key: self.key(ReturnStep::BuyLabel, Direction::Forward),
-            label_id: self.this.label.as_ref().map(|label| label.label_id.clone()),
-        }))
+        Move::External(Next::Act(Call::VoidLabel))
+    }
+
+    fn action(&self, call: Call<'_>) -> Action {
+        match call {
+            Call::BuyLabel => Action::BuyReturnLabel {
+                key: self.key(ReturnStep::BuyLabel, Direction::Forward),
+                lines: u32::try_from(self.this.wanted.len()).unwrap_or(u32::MAX),
+                pieces: self.this.wanted.iter().map(|line| line.quantity).sum(),
+            },
+            Call::VoidLabel => Action::VoidLabel {
+                key: self.key(ReturnStep::BuyLabel, Direction::Compensate),
+                forward_key: self.key(ReturnStep::BuyLabel, Direction::Forward),
+                label_id: self.this.label.as_ref().map(|label| label.label_id.clone()),
+            },
+            Call::Refund(placed, capture_id) => Action::Refund {
+                key: self.key(ReturnStep::Refund, Direction::Forward),
+                capture_id: capture_id.to_owned(),
+                amount: self.this.due(),
+                currency: placed.currency.clone(),
+            },
+        }
     }
 }
 
@@ -112,10 +132,11 @@ impl Saga for ReturnSaga<'_> {
     }
 
     fn next(&self) -> Next {
-        match self.next_move() {
-            Move::Internal(_) => Next::Advance,
-            Move::External(next) => next,
-        }
+        self.next_move().next().map(|call| self.action(call))
+    }
+
+    fn plan(&self) -> Next<WaitingOn> {
+        self.next_move().next().map(Call::waiting_on)
     }
 
     fn react(&self, answered: Option<&Action>, reply: Reply, context: &Context) -> Result<Vec<Event>, Misfit> {

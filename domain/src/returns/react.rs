@@ -2,13 +2,13 @@
 use super::{
     CloseReason, PutAway, ReturnClosed, ReturnCompensationStarted, ReturnCompleted, ReturnLabelPurchased,
     ReturnLabelVoided, ReturnPaused, ReturnRestocked, ReturnSaga, ReturnStep, ReturnStepRetrying, ReturnWrittenOff,
-    machine::{Internal, Move},
+    machine::Internal,
 };
 use crate::{
     Amount, Decider, Event, OrderId,
     fulfillment::Fulfillment,
     payment::{self, Payment, PaymentRefunded},
-    saga::{Action, Context, Direction, Misfit, Paused, Reply},
+    saga::{Action, Context, Direction, Misfit, Move, Paused, Reply},
 };
 use chrono::{DateTime, Utc};
 

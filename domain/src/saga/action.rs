@@ -7,10 +7,10 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 
-/// What is to be done now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    Act(Action),
+/// What is to be done now; in short with [`WaitingOn`] in the action's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<A = Action> {
+    Act(A),
     /// Moves that need nobody: `react` to [`Reply::Nothing`] makes them.
     Advance,
     Wait(WaitingOn),
@@ -18,12 +18,37 @@ pub enum Next {
     Ended,
 }
 
-impl Next {
-    /// Who is waited for; `None` when nobody outside is, and once it has ended.
-    pub fn waiting_on(&self) -> Option<WaitingOn> {
+impl<A> Next<A> {
+    pub(crate) fn map<B>(self, action: impl FnOnce(A) -> B) -> Next<B> {
         match self {
-            Next::Act(action) => Some(action.waiting_on()),
-            Next::Wait(on) => Some(*on),
+            Next::Act(it) => Next::Act(action(it)),
+            Next::Advance => Next::Advance,
+            Next::Wait(on) => Next::Wait(on),
+            Next::Ended => Next::Ended,
+        }
+    }
+}
+
+/// A saga's next move: one that needs nobody, or what it asks for, where nothing of the call is made yet.
+pub(crate) enum Move<I, C> {
+    Internal(I),
+    External(Next<C>),
+}
+
+impl<I, C> Move<I, C> {
+    pub(crate) fn next(self) -> Next<C> {
+        match self {
+            Move::Internal(_) => Next::Advance,
+            Move::External(next) => next,
+        }
+    }
+}
+
+impl Next<WaitingOn> {
+    /// Who is waited for; `None` when nobody outside is, and once it has ended.
+    pub fn waiting_on(self) -> Option<WaitingOn> {
+        match self {
+            Next::Act(on) | Next::Wait(on) => Some(on),
             Next::Advance | Next::Ended => None,
         }
     }
@@ -87,17 +112,6 @@ impl Action {
             | Action::Capture { key, .. }
             | Action::BuyReturnLabel { key, .. }
             | Action::Refund { key, .. } => Some(key),
-        }
-    }
-
-    pub fn waiting_on(&self) -> WaitingOn {
-        match self {
-            Action::Reserve { .. } => WaitingOn::Inventory,
-            Action::Authorize { .. }
-            | Action::VoidAuthorization { .. }
-            | Action::Capture { .. }
-            | Action::Refund { .. } => WaitingOn::Payment,
-            Action::BuyLabel { .. } | Action::VoidLabel { .. } | Action::BuyReturnLabel { .. } => WaitingOn::Shipping,
         }
     }
 }

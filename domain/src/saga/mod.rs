@@ -9,6 +9,7 @@ mod effect;
 pub mod operator;
 mod progress;
 
+pub(crate) use action::Move;
 pub use action::{Action, Context, Next, Reply, WaitingOn};
 pub use definition::{Definition, Retry, StepRow, Wait};
 pub use effect::Effect;
@@ -39,6 +40,9 @@ pub trait Saga: fmt::Debug {
     /// What to do now. Pure: asked twice, it answers the same.
     fn next(&self) -> Next;
 
+    /// The same in short: whom a call goes to, not what it says. Nothing is made for it.
+    fn plan(&self) -> Next<WaitingOn>;
+
     /// The events that an answer to an action causes, in order; none when nothing changes. The action is absent for [`Reply::Nothing`].
     ///
     /// An answer may come late, or twice: one to an action that is no longer waited for counts as [`Reply::Nothing`].
@@ -64,7 +68,7 @@ pub trait Saga: fmt::Debug {
 
     /// Who is waited for; `None` when nobody outside is, and once it has ended.
     fn waiting_on(&self) -> Option<WaitingOn> {
-        self.next().waiting_on()
+        self.plan().waiting_on()
     }
 
     /// How its current step is tried again.
@@ -75,13 +79,11 @@ pub trait Saga: fmt::Debug {
     /// How long the current wait takes when all is well; one that waits longer is flagged. `None` when nothing can be expected: it has
     /// ended, or a person has to look.
     fn expected(&self) -> Option<Duration> {
-        let next = self.next();
-        match next.waiting_on() {
-            None if next == Next::Ended => None,
-            None => Some(OWN_MOVE),
-            Some(WaitingOn::Operator) => None,
-            Some(WaitingOn::Definition) => Some(NEWER_BUILD),
-            Some(on) => self.definition().expected(self.at().0, on),
+        match self.plan() {
+            Next::Ended | Next::Wait(WaitingOn::Operator) => None,
+            Next::Advance => Some(OWN_MOVE),
+            Next::Wait(WaitingOn::Definition) => Some(NEWER_BUILD),
+            Next::Act(on) | Next::Wait(on) => self.definition().expected(self.at().0, on),
         }
     }
 

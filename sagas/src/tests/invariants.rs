@@ -108,7 +108,7 @@ impl World {
 
 /// It has ended, or says for whom it waits, why, and what is still to be done.
 fn is_seen(state: &Fulfillment, order: OrderId, story: &dyn Fn() -> String) {
-    let (waiting_on, saga) = (state.next(order).waiting_on(), state.saga_state());
+    let (waiting_on, saga) = (state.plan().waiting_on(), state.saga_state());
     match state.next(order) {
         Next::Ended => {
             assert!(matches!(saga, SagaState::Completed | SagaState::Compensated), "{saga:?}; {}", story());

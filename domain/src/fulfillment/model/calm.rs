@@ -21,7 +21,7 @@ pub(super) fn keeps_its_word(state: &Fulfillment, context: &Context) {
     let promised = state.remaining_steps();
     let mut done = vec![];
     for _ in 0..LIMIT {
-        let waiting_on = state.next(ORDER).waiting_on();
+        let waiting_on = state.plan().waiting_on();
         assert_eq!(waiting_on.is_none(), matches!(state.next(ORDER), Next::Ended | Next::Advance));
         let Some(events) = go_on(&state, context) else {
             assert!(state.has_ended(), "it has come to its end");

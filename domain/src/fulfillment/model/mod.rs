@@ -12,7 +12,7 @@ use crate::{
     location::LocationMode,
     order::{CancelReason, ChargeKind, OrderPlaced, Outcome},
     saga::{SagaState, WaitingOn},
-    testing::{self, ORDER, Random},
+    testing::{self, Random},
 };
 use provider::{Hold, Plan};
 use std::collections::BTreeMap;
@@ -100,7 +100,7 @@ fn rest(world: &World, state: &Fulfillment) -> String {
             reason.code().to_owned()
         }
         None => {
-            let waiting_on = state.next(ORDER).waiting_on().expect("it says whom it waits for");
+            let waiting_on = state.plan().waiting_on().expect("it says whom it waits for");
             assert!(matches!(waiting_on, WaitingOn::Operator | WaitingOn::Warehouse));
             assert!(matches!(state.saga_state(), SagaState::Paused | SagaState::Waiting));
             assert!(waiting_on != WaitingOn::Operator || state.status_reason().is_some());
