@@ -14,10 +14,10 @@ use crate::perform::{Answer, Request, labelled};
 use domain::saga::Reply;
 use tokio::time::Instant;
 
-/// What a look-up comes to.
+/// What asking comes to.
 pub(crate) enum LookUp {
     Answered(Answer),
-    /// There is nothing that a step forward could have done.
+    /// Nothing is known of it: it may go out as it is.
     Nothing,
     /// An undo may go out like this.
     Send(Request),

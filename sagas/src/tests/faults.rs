@@ -32,7 +32,7 @@ pub(super) struct Faults {
     points: AtomicUsize,
     pub(super) at_point: Mutex<Option<AtPoint>>,
     /// One node's calls meet this.
-    pub(super) aim: Mutex<Option<Aim>>,
+    aim: Mutex<Option<Aim>>,
     /// The key of each call, and when its caller made up its mind to it.
     pub(super) sent: Mutex<Vec<(String, Instant)>>,
     /// How far the runners' wall clocks are off.
@@ -172,6 +172,11 @@ impl Faults {
         answer
     }
 
+    /// The next `times` calls whose key holds `at` meet it.
+    pub(super) fn aim_at(&self, at: impl Into<String>, fault: Fault, times: usize) {
+        *self.aim.lock().unwrap() = Some(Aim { at: at.into(), fault, times });
+    }
+
     /// What was aimed at calls like this one: at so many of them, then no more.
     fn aimed(&self, key: &str) -> Option<Fault> {
         let mut aim = self.aim.lock().unwrap();
@@ -183,11 +188,11 @@ impl Faults {
 
 /// A fault for the calls of one node of the saga: `/STEP/DIRECTION/`.
 #[derive(Clone, Debug)]
-pub(super) struct Aim {
-    pub(super) at: String,
-    pub(super) fault: Fault,
+struct Aim {
+    at: String,
+    fault: Fault,
     /// So many calls of it are still to be met.
-    pub(super) times: usize,
+    times: usize,
 }
 
 /// A process that is frozen neither calls nor hears, while the world goes on.

@@ -1,6 +1,6 @@
 //! Providers that really forget keys: sent again, a key acts again. Nobody is charged twice, and nothing is undone on a guess.
 use super::crashes::at;
-use super::faults::{Aim, Fault};
+use super::faults::Fault;
 use super::world::World;
 use crate::participants::payment::AuthorizeRequest;
 use crate::participants::{Amount, Kind};
@@ -101,8 +101,7 @@ async fn a_key_that_is_about_to_be_forgotten_is_not_sent_either() {
 async fn a_key_that_is_forgotten_while_it_is_asked_after_is_not_sent() {
     let world = World::new(5_900).forgetting(KEYS);
     world.stock("a", 1).await;
-    let at = "/authorize_payment/forward/".to_owned();
-    *world.faults.aim.lock().unwrap() = Some(Aim { at, fault: Fault::Unheard, times: 1 });
+    world.faults.aim_at("/authorize_payment/forward/", Fault::Unheard, 1);
     let (faults, slow) = (world.faults.clone(), AtomicBool::new(true));
     *world.faults.at_point.lock().unwrap() = Some(Box::new(move |_| {
         let is_question = faults.queries.load(Ordering::SeqCst) == 1;

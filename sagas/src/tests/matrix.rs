@@ -1,6 +1,6 @@
 //! Every call of the saga × what may become of it × what may come between, at each point of the run. Nothing here names a step: the nodes
 //! are the table's steps in both directions, so far as they call anyone, and the points are those that a run has.
-use super::faults::{Aim, Fault};
+use super::faults::Fault;
 use super::seeds;
 use super::world::{Running, World};
 use domain::OrderId;
@@ -88,7 +88,7 @@ async fn run(case: Case) -> Ran {
     world.stock("a", 2).await;
     *world.mode.lock().unwrap() = case.way.mode;
     let (fault, times) = case.fault;
-    *world.faults.aim.lock().unwrap() = Some(Aim { at: at_node(case.node), fault, times });
+    world.faults.aim_at(at_node(case.node), fault, times);
     let order = world.place_at("tok_ok", &[("a", 1)], case.way.price).await.order;
     let cancelled = Arc::new(AtomicBool::new(false));
     let (points, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));

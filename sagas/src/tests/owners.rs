@@ -1,5 +1,5 @@
 //! Leases: two runners, one that dies, one that is cut off and comes back, one that stops with good manners.
-use super::faults::{Aim, Fault};
+use super::faults::Fault;
 use super::world::{Running, World};
 use domain::location::LocationMode;
 use domain::saga::Retry;
@@ -138,8 +138,7 @@ async fn an_owner_that_loses_the_slot_while_it_asks_sends_nothing_after_the_answ
     world.stock("a", 10).await;
     let first = world.run();
     sleep(SECOND).await;
-    let at = "/authorize_payment/forward/".to_owned();
-    *world.faults.aim.lock().unwrap() = Some(Aim { at, fault: Fault::Lost, times: 1 });
+    world.faults.aim_at("/authorize_payment/forward/", Fault::Lost, 1);
     let (faults, ice, before) = (world.faults.clone(), first.ice.clone(), AtomicBool::new(true));
     *world.faults.at_point.lock().unwrap() = Some(Box::new(move |_| {
         // Before the question, and after it: it is answered, and the answer not heard.

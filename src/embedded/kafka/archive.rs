@@ -1,8 +1,8 @@
 //! The JVM's archive of class data (class data sharing, JEP 350): what it has read, checked and laid out of Kafka's classes, mapped by the next start
 //! instead of done again, which is a third of a start's processor time.
 //!
-//! It lies beside the jars, one for each Java and class path. A broker that finds none writes one when it ends. The JVM checks what it maps (its own build, the
-//! class path, each jar's time and size), and goes on without what doesn't fit.
+//! It lies beside the jars, one for each Java and class path. A broker that finds none writes one when it ends. The JVM checks what it maps
+//! (its own build, the class path, each jar's time and size), and goes on without what doesn't fit.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
