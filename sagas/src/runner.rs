@@ -185,11 +185,12 @@ async fn supervise(shared: Arc<Shared>, finished: CancellationToken) {
     shared.spawn(until, survey(Arc::clone(&shared)));
 
     tokio::select! {
-        () = until.cancelled() => {}
+        biased;
         () = shared.killed.cancelled() => {
             finished.cancel();
             return;
         }
+        () = until.cancelled() => {}
     }
     shared.live.stop();
     shared.drivers.close();

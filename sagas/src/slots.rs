@@ -171,8 +171,9 @@ pub(crate) async fn keep(shared: &Arc<Shared>, taken: mpsc::Sender<Vec<Slot>>) {
         let round = take(shared, ttl);
         // A renewal that hangs must not keep us from letting go in time.
         let answer = tokio::select! {
-            answer = tokio::time::timeout(ttl, round) => answer.ok(),
+            biased;
             () = end_of(shared) => None,
+            answer = tokio::time::timeout(ttl, round) => answer.ok(),
         };
         match answer {
             Some(Ok(Round { leases, share })) => {
@@ -197,15 +198,17 @@ pub(crate) async fn keep(shared: &Arc<Shared>, taken: mpsc::Sender<Vec<Slot>>) {
                 // What another holds may stay with him for as long as he likes.
                 hungry = if has_all { HUNGRY } else { (hungry * 2).min(ttl / 3) };
                 tokio::select! {
-                    () = tokio::time::sleep_until(asked + pause) => {}
+                    biased;
                     () = end_of(shared) => lose(shared, &shared.slots.expire(Instant::now()), "ran out"),
+                    () = tokio::time::sleep_until(asked + pause) => {}
                 }
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, "leases can't be renewed now");
                 tokio::select! {
-                    () = backoff.pause(&shared.jitter) => {}
+                    biased;
                     () = end_of(shared) => lose(shared, &shared.slots.expire(Instant::now()), "ran out"),
+                    () = backoff.pause(&shared.jitter) => {}
                 }
             }
             None => lose(shared, &shared.slots.expire(Instant::now()), "ran out"),

@@ -91,6 +91,7 @@ pub(crate) async fn wake(shared: Arc<Shared>) {
             Some(next) if next <= now => tokio::task::yield_now().await,
             Some(next) => {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(next) => {}
                     () = shared.live.sooner.notified() => {}
                 }

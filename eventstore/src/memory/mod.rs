@@ -21,7 +21,8 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct MemoryEventStore {
     log: Log,
-    head: watch::Sender<Position>,
+    /// One for each who watches: several receivers of one would be woken in an order left to chance, and tests are to be had again.
+    watched: Mutex<Vec<watch::Sender<Position>>>,
     state: Mutex<State>,
 }
 
@@ -33,7 +34,7 @@ impl Default for MemoryEventStore {
 
 impl MemoryEventStore {
     pub fn new(log: Log) -> MemoryEventStore {
-        MemoryEventStore { log, head: watch::channel(Position::ZERO).0, state: Mutex::default() }
+        MemoryEventStore { log, watched: Mutex::default(), state: Mutex::default() }
     }
 
     /// A copy as it is now, to be restored later; nobody holds its leases.
@@ -41,7 +42,7 @@ impl MemoryEventStore {
     pub fn backup(&self) -> MemoryEventStore {
         let mut state = self.state().clone();
         state.leases.values_mut().for_each(Held::release);
-        MemoryEventStore { log: self.log, head: watch::channel(state.position()).0, state: Mutex::new(state) }
+        MemoryEventStore { log: self.log, watched: Mutex::default(), state: Mutex::new(state) }
     }
 
     /// Begins a new life of the log after `after`, or after its head if that lies before.
@@ -58,6 +59,22 @@ impl MemoryEventStore {
     #[cfg(feature = "testing")]
     pub(crate) fn make_claims_older(&self, days: u64) {
         self.state().claims.age(days);
+    }
+
+    /// Tells all who watch that the head is at `last` at least.
+    fn tell(&self, last: Position) {
+        self.watched().retain(|head| {
+            head.send_if_modified(|head| {
+                let higher = last > *head;
+                *head = last.max(*head);
+                higher
+            });
+            head.receiver_count() > 0
+        });
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Vec<watch::Sender<Position>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A state is whole between two calls, whatever a thread that held it came to.
@@ -80,11 +97,7 @@ impl EventStore for MemoryEventStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let prepared = Prepared::new(append)?;
         let appended = self.state().append(self.log, prepared, now())?;
-        self.head.send_if_modified(|head| {
-            let higher = appended.last > *head;
-            *head = appended.last.max(*head);
-            higher
-        });
+        self.tell(appended.last);
         Ok(appended)
     }
 
@@ -108,7 +121,11 @@ impl EventStore for MemoryEventStore {
     }
 
     fn watch_head(&self) -> watch::Receiver<Position> {
-        self.head.subscribe()
+        // Under the lock, so that no append falls between the position and those who are told.
+        let mut watched = self.watched();
+        let (sender, receiver) = watch::channel(self.state().position());
+        watched.push(sender);
+        receiver
     }
 
     async fn claim(&self, scope: &str, key: &str) -> Result<Option<ClaimRecord>, ReadError> {

@@ -70,6 +70,7 @@ impl Table {
                 }
                 Some((at, _)) => {
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep_until(at) => {}
                         () = self.sooner.notified() => {}
                     }

@@ -15,10 +15,10 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 /// What is done at a point of the run: before and after each append and each call.
@@ -195,21 +195,29 @@ struct Aim {
     times: usize,
 }
 
-/// A process that is frozen neither calls nor hears, while the world goes on.
+/// A process that is frozen neither calls nor hears, while the world goes on. What waits goes on in the order in which it came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ice(Arc<watch::Sender<bool>>);
+pub(super) struct Ice(Arc<(AtomicBool, Notify)>);
 
 impl Ice {
     pub(super) fn freeze(&self) {
-        self.0.send_replace(true);
+        self.0.0.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn thaw(&self) {
-        self.0.send_replace(false);
+        self.0.0.store(false, Ordering::SeqCst);
+        self.0.1.notify_waiters();
     }
 
     pub(super) async fn thawed(&self) {
-        let _ = self.0.subscribe().wait_for(|is_frozen| !is_frozen).await;
+        let (is_frozen, thaws) = &*self.0;
+        loop {
+            let thaw = thaws.notified();
+            if !is_frozen.load(Ordering::SeqCst) {
+                return;
+            }
+            thaw.await;
+        }
     }
 }
 

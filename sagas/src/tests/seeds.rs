@@ -60,9 +60,9 @@ pub(super) fn all(count: u64, run: impl Fn(u64) + Sync) {
 }
 
 /// Time jumps to whatever is waited for next.
-pub(super) fn on_a_clock_of_its_own(run: impl Future<Output = ()>) {
+pub(super) fn on_a_clock_of_its_own<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(run);
+    runtime.block_on(run)
 }
 
 pub(super) fn number(variable: &str) -> Option<u64> {
