@@ -1,8 +1,8 @@
 //! When the next batch is written: at once where somebody may wait for it, and else so that writing takes half of the time at most.
 //!
 //! Most of what a batch costs, it costs however many events it holds, and an order's row is written once for all that happened to it since the
-//! batch before. So after a batch the runner rests for as long as that took. It does not where an order has ended and there is little else to
-//! write: whoever placed it may wait for that. What another process appended says nothing of itself before it is read, and is not waited with.
+//! batch before. So after a batch the runner rests for as long as that took, but not where an order has ended: whoever placed it may wait for that.
+//! Under load one has nearly always. What another process appended says nothing of itself before it is read, and is not waited with.
 use super::builder::BATCH_EVENTS;
 use eventstore::{EventStore, Position};
 use std::time::Duration;
@@ -13,8 +13,6 @@ use tokio::{
 
 /// Whatever the batch before took.
 const LONGEST_REST: Duration = Duration::from_millis(30);
-/// With so many events to write there is always an order that has ended; then they are better written together.
-const MANY: usize = 64;
 const ENDS: [&str; 2] = ["OrderCompleted", "OrderCancelled"];
 
 #[derive(Debug)]
@@ -34,11 +32,13 @@ impl Pace {
 
     /// Until it is time to write what came after `after`, if anything has.
     pub(super) async fn rest(&self, store: &dyn EventStore, head: &mut watch::Receiver<Position>, after: Position) {
+        let mut looked_at = after;
         while Instant::now() < self.until {
-            let there = usize::try_from(head.borrow_and_update().0 - after.0).unwrap_or(0);
-            if there >= BATCH_EVENTS || (there < MANY && is_awaited(store, after, there)) {
+            let last = *head.borrow_and_update();
+            if between(after, last) >= BATCH_EVENTS || is_awaited(store, looked_at, last) {
                 return;
             }
+            looked_at = last;
             // A watch without a sender has nothing to tell.
             if !matches!(timeout_at(self.until, head.changed()).await, Ok(Ok(()))) {
                 return;
@@ -47,9 +47,15 @@ impl Pace {
     }
 }
 
-fn is_awaited(store: &dyn EventStore, after: Position, there: usize) -> bool {
+/// Whether an order ends in what lies between; `true` where that can't be known without reading it.
+fn is_awaited(store: &dyn EventStore, after: Position, last: Position) -> bool {
+    let there = between(after, last);
     let known = store.recent(after, there);
     known.len() < there || known.iter().any(|event| ENDS.contains(&&*event.event_type))
+}
+
+fn between(after: Position, last: Position) -> usize {
+    usize::try_from(last.0 - after.0).unwrap_or(0)
 }
 
 #[cfg(test)]
