@@ -16,6 +16,7 @@ pub(crate) use queue::GroupCommit;
 
 use crate::prepared::{Prepared, Touched};
 use crate::recent::Recent;
+use crate::store::raise;
 use crate::{AppendError, Appended, Incarnation, Position};
 use async_trait::async_trait;
 use metrics::{counter, gauge, histogram};
@@ -300,11 +301,7 @@ impl<W: Writer> Batches<W> {
         let weighed = outcomes.into_iter().map(|(waiting, outcome)| (waiting.weigh(outcome), waiting));
         let outcomes: Vec<_> = weighed.collect();
         if let Some(last) = outcomes.iter().filter_map(|(outcome, _)| Some(outcome.as_ref().ok()?.last)).max() {
-            self.head.send_if_modified(|head| {
-                let higher = last > *head;
-                *head = last.max(*head);
-                higher
-            });
+            raise(&self.head, last);
             gauge!("waybill_log_position").set(last.0 as f64);
         }
         for (outcome, waiting) in outcomes {

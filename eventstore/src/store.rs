@@ -191,3 +191,12 @@ pub struct Lease {
     pub epoch: i64,
     pub expires_at: DateTime<Utc>,
 }
+
+/// Moves a watch of the head on; never back.
+pub(crate) fn raise(head: &tokio::sync::watch::Sender<Position>, position: Position) {
+    head.send_if_modified(|known| {
+        let higher = position > *known;
+        *known = position.max(*known);
+        higher
+    });
+}

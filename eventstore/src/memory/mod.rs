@@ -5,6 +5,7 @@ mod people;
 mod state;
 
 use crate::prepared::Prepared;
+use crate::store::raise;
 use crate::{
     Abandoned, Append, AppendError, Appended, Attendance, ClaimRecord, EventStore, Incarnation, Lease, Life, Lives,
     Log, LogHead, Position, ReadError, RecordedEvent, Slot, SlotOwner, Timer, TimerMove, slot_of,
@@ -64,11 +65,7 @@ impl MemoryEventStore {
     /// Tells all who watch that the head is at `last` at least.
     fn tell(&self, last: Position) {
         self.watched().retain(|head| {
-            head.send_if_modified(|head| {
-                let higher = last > *head;
-                *head = last.max(*head);
-                higher
-            });
+            raise(head, last);
             head.receiver_count() > 0
         });
     }

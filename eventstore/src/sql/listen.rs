@@ -4,6 +4,7 @@
 //! yet: so what is being committed here is waited for.
 use super::read;
 use crate::recent::Recent;
+use crate::store::raise;
 use crate::{Log, Position};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Error, PgPool};
@@ -43,12 +44,4 @@ async fn listen(pool: &PgPool, log: Log, head: &watch::Sender<Position>, recent:
         }
     }
     Ok(())
-}
-
-fn raise(head: &watch::Sender<Position>, position: Position) {
-    head.send_if_modified(|known| {
-        let higher = position > *known;
-        *known = position.max(*known);
-        higher
-    });
 }

@@ -10,7 +10,7 @@ use domain::location::LocationMode;
 use domain::saga::operator::Command;
 use eventstore::Position;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const STORMS: u64 = 1_000;
 /// Of them that happen twice.
@@ -79,6 +79,19 @@ async fn storm(seed: u64) -> Vec<String> {
         }
     }
     storm.clear().await
+}
+
+/// What was sent and what was recorded, and when.
+async fn story(world: &World) -> Vec<String> {
+    let (at, began) = world.store.began;
+    let sent = |(key, sent): &(String, Instant)| format!("{:?}: {key}", sent.duration_since(began));
+    let mut story: Vec<String> = world.faults.sent.lock().unwrap().iter().map(sent).collect();
+    let recorded = world.store.stamped(world.inner().read_log(Position::ZERO, usize::MAX).await.unwrap());
+    story.extend(recorded.iter().map(|event| {
+        let (stream, after) = (event.stream.id, event.recorded_at - at);
+        format!("{after}: {stream} {}", event.event_type)
+    }));
+    story
 }
 
 fn pick(world: &World, n: u64) -> usize {
@@ -203,7 +216,7 @@ impl Storm {
         for runner in runners {
             runner.stop().await;
         }
-        world.story().await
+        story(&world).await
     }
 }
 

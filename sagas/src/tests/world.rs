@@ -398,19 +398,6 @@ impl World {
         }
     }
 
-    /// What was sent and what was recorded, and when.
-    pub(super) async fn story(&self) -> Vec<String> {
-        let (at, began) = self.store.began;
-        let sent = |(key, sent): &(String, Instant)| format!("{:?}: {key}", sent.duration_since(began));
-        let mut story: Vec<String> = self.faults.sent.lock().unwrap().iter().map(sent).collect();
-        let recorded = self.store.stamped(self.inner().read_log(Position::ZERO, usize::MAX).await.unwrap());
-        story.extend(recorded.iter().map(|event| {
-            let (stream, after) = (event.stream.id, event.recorded_at - at);
-            format!("{after}: {stream} {}", event.event_type)
-        }));
-        story
-    }
-
     pub(super) async fn ledger(&self) -> Vec<Entry> {
         let mut entries = self.payment.entries(0, usize::MAX).await.unwrap();
         entries.extend(self.shipping.entries(0, usize::MAX).await.unwrap());
