@@ -10,7 +10,9 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use std::time::Duration;
 
-/// One at a time takes its time: at most so many orders for each in flight.
+/// Where nobody says how many.
+const ORDERS: usize = 12_000;
+/// One at a time takes its time: then at most so many for each in flight.
 const ORDERS_FOR_EACH: usize = 500;
 
 /// Orders of three lines through a whole `waybill up`, each from its request until it is COMPLETED
@@ -25,9 +27,9 @@ pub struct SagasBench {
     /// Orders in flight; several are measured one after the other
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256], value_name = "N,…")]
     concurrency: Vec<usize>,
-    /// Orders of a measurement, at most 500 for each in flight
-    #[arg(long, default_value_t = 12_000, value_name = "N")]
-    orders: usize,
+    /// Orders of a measurement: 12,000 where it isn't said, but at most 500 for each in flight
+    #[arg(long, value_name = "N")]
+    orders: Option<usize>,
     /// How many of a hundred orders are declined
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     declined: u32,
@@ -58,7 +60,7 @@ impl SagasBench {
                 vec![(Pace::Open { rate, every }, (rate * time.as_secs_f64()) as usize)]
             }
             None => {
-                let count = |in_flight: usize| self.orders.min(in_flight * ORDERS_FOR_EACH);
+                let count = |in_flight: usize| self.orders.unwrap_or(ORDERS.min(in_flight * ORDERS_FOR_EACH));
                 self.concurrency.iter().map(|n| (Pace::Closed { in_flight: *n }, count(*n))).collect()
             }
         }
