@@ -207,7 +207,7 @@ impl Runner {
             };
             let (started, count) = (Instant::now(), events.len());
             let changed = in_time(builder.apply(events)).await?;
-            pace.wrote();
+            pace.wrote(started.elapsed());
             self.now(RunnerState::Running);
             self.committed(&builder, &changed);
             histogram!("waybill_projection_batch_seconds").record(started.elapsed());
