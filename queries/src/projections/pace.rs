@@ -24,13 +24,6 @@ pub(super) struct Pace {
     blind_until: Instant,
 }
 
-/// What came since the last batch, as far as can be told without reading it.
-enum Came {
-    AnEnd,
-    NoEnd,
-    Unknown,
-}
-
 impl Pace {
     pub(super) fn new() -> Pace {
         let now = Instant::now();
@@ -48,29 +41,28 @@ impl Pace {
         let (mut looked_at, mut until) = (after, self.until);
         while Instant::now() < until {
             let last = *head.borrow_and_update();
-            match came(store, looked_at, last) {
-                Came::AnEnd => return,
-                Came::Unknown => until = self.blind_until,
-                Came::NoEnd => {}
+            if between(after, last) >= BATCH_EVENTS {
+                return;
+            }
+            match is_awaited(store, looked_at, last) {
+                Some(true) => return,
+                Some(false) => {}
+                None => until = self.blind_until,
             }
             looked_at = last;
             // A watch without a sender has nothing to tell.
-            let is_full = between(after, last) >= BATCH_EVENTS;
-            if is_full || !matches!(timeout_at(until, head.changed()).await, Ok(Ok(()))) {
+            if !matches!(timeout_at(until, head.changed()).await, Ok(Ok(()))) {
                 return;
             }
         }
     }
 }
 
-fn came(store: &dyn EventStore, after: Position, last: Position) -> Came {
+/// Whether an order ends in what lies between; `None` where that can't be known without reading it.
+fn is_awaited(store: &dyn EventStore, after: Position, last: Position) -> Option<bool> {
     let there = between(after, last);
     let known = store.recent(after, there);
-    match () {
-        () if known.len() < there => Came::Unknown,
-        () if known.iter().any(|event| ENDS.contains(&&*event.event_type)) => Came::AnEnd,
-        () => Came::NoEnd,
-    }
+    (known.len() == there).then(|| known.iter().any(|event| ENDS.contains(&&*event.event_type)))
 }
 
 fn between(after: Position, last: Position) -> usize {
@@ -95,6 +87,8 @@ mod tests {
     }
 
     const TOOK: Duration = Duration::from_millis(8);
+    /// The timer's.
+    const GRAIN: Duration = Duration::from_millis(2);
 
     #[tokio::test(start_paused = true)]
     async fn after_a_batch_it_rests_and_after_a_while_without_any_it_does_not() {
@@ -102,7 +96,8 @@ mod tests {
         let mut pace = Pace::new();
         pace.wrote(TOOK);
         for rests in [REST, Duration::ZERO] {
-            assert_rests(rests, &pace, &store, &mut head).await;
+            let rested = rested(&pace, &store, &mut head).await;
+            assert!(rested >= rests && rested < rests + GRAIN, "{rested:?}");
         }
     }
 
@@ -111,18 +106,20 @@ mod tests {
         let (store, (sender, mut head)) = (MemoryEventStore::default(), watch::channel(Position(7)));
         assert!(store.recent(Position(7), 1).is_empty(), "this store can't tell");
         let mut pace = Pace::new();
-        for (there, took, rests) in [(1, TOOK, TOOK), (1, REST * 9, REST), (500, TOOK, Duration::ZERO)] {
+        for (took, rests) in [(TOOK, TOOK), (REST * 9, REST)] {
             pace.wrote(took);
-            sender.send_replace(Position(7 + there));
-            assert_rests(rests, &pace, &store, &mut head).await;
+            sender.send_replace(Position(8));
+            let rested = rested(&pace, &store, &mut head).await;
+            assert!(rested >= rests && rested < rests + GRAIN, "{rested:?}");
         }
+        pace.wrote(TOOK);
+        sender.send_replace(Position(507));
+        assert_eq!(rested(&pace, &store, &mut head).await, Duration::ZERO);
     }
 
-    /// By the timer's grain.
-    async fn assert_rests(rests: Duration, pace: &Pace, store: &dyn EventStore, head: &mut watch::Receiver<Position>) {
+    async fn rested(pace: &Pace, store: &dyn EventStore, head: &mut watch::Receiver<Position>) -> Duration {
         let began = Instant::now();
         pace.rest(store, head, Position(7)).await;
-        let rested = began.elapsed();
-        assert!(rested >= rests && rested < rests + Duration::from_millis(2), "{rested:?}");
+        began.elapsed()
     }
 }
