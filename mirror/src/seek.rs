@@ -2,7 +2,7 @@
 //! binary search finds it, all partitions of a topic at a time. Blocks.
 //!
 //! A record bears witness of where it lies only if the one after it names it: one that was doubled, moved or given up, or isn't ours,
-//! leads nobody astray.
+//! leads nobody astray. The last one is named by none, so it must name the one before it.
 use crate::{
     MirrorError, Place, Routing, Topic, chain, foreign,
     topics::Quiet,
@@ -34,6 +34,26 @@ struct Search {
     low: i64,
     high: i64,
     before: Option<Place>,
+    /// The last record, if it was read.
+    last: Option<(i64, Decoded)>,
+    /// Whether any other was.
+    has_others: bool,
+}
+
+impl Search {
+    fn between((low, high): (i64, i64)) -> Search {
+        Search { low, high, before: None, last: None, has_others: false }
+    }
+
+    fn begin(self, within: &mut impl FnMut(&Decoded) -> Result<bool, MirrorError>) -> Result<Begin, MirrorError> {
+        if let Some((offset, last)) = &self.last {
+            let follows = self.before.map_or(!self.has_others, |before| last.prev == before);
+            if follows && within(last)? {
+                return Ok(Begin { offset: offset + 1, before: Some(last.place()) });
+            }
+        }
+        Ok(Begin { offset: self.low, before: self.before })
+    }
 }
 
 /// One look into the middle of a partition.
@@ -62,14 +82,11 @@ pub(crate) fn offsets_beyond(
     routing: &Routing,
     mut within: impl FnMut(&Decoded) -> Result<bool, MirrorError>,
 ) -> Result<Vec<Begin>, MirrorError> {
-    let mut searches: Vec<Search> = chain::watermarks(consumer, routing)?
-        .into_iter()
-        .map(|(low, high)| Search { low, high, before: None })
-        .collect();
+    let mut searches: Vec<Search> = chain::watermarks(consumer, routing)?.into_iter().map(Search::between).collect();
     for topic in Topic::ALL {
         while round(consumer, routing, topic, &mut within, &mut searches)? {}
     }
-    Ok(searches.into_iter().map(|search| Begin { offset: search.low, before: search.before }).collect())
+    searches.into_iter().map(|search| search.begin(&mut within)).collect()
 }
 
 /// Looks once into the middle of each of the topic's partitions that is not known yet; false: all are.
@@ -115,23 +132,31 @@ fn round(
             }
         };
         let Some(look) = looks.get_mut(&partition) else { continue };
-        let is_borne_out = match (&look.witness, &next) {
-            (Some((_, witness)), Some((_, next))) => next.prev == witness.place(),
-            (_, None) => true,
-            (None, Some(_)) => false,
-        };
-        if !is_borne_out {
-            look.witness = next;
-            continue;
-        }
         let search = &mut searches[routing.lane_at(topic, partition).0];
-        match &look.witness {
-            Some((offset, witness)) if within(witness)? => {
-                search.low = offset + 1;
-                search.before = Some(witness.place());
+        match (look.witness.take(), next) {
+            (None, Some(next)) => {
+                look.witness = Some(next);
+                continue;
             }
-            // Or there is nothing but markers from there on.
-            _ => search.high = look.middle,
+            (Some((_, witness)), Some(next)) if next.1.prev != witness.place() => {
+                search.has_others = true;
+                look.witness = Some(next);
+                continue;
+            }
+            (Some((offset, witness)), Some(_)) => {
+                search.has_others = true;
+                if within(&witness)? {
+                    search.low = offset + 1;
+                    search.before = Some(witness.place());
+                } else {
+                    search.high = look.middle;
+                }
+            }
+            // Judged when it is known what lies before it. Or there is nothing but markers from there on.
+            (last, None) => {
+                search.last = last.or(search.last.take());
+                search.high = look.middle;
+            }
         }
         looks.remove(&partition);
     }

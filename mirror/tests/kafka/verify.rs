@@ -185,6 +185,30 @@ async fn a_range_proves_what_its_first_records_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stray_record_at_the_end_of_a_partition_leads_no_range_astray() {
+    let Some(brokers) = server::shared() else { return };
+    let kafka = config(brokers);
+    let shop = mirrored(&kafka).await;
+    let strayed = planted(&kafka, |records| {
+        let (at, _) = midst(records);
+        let record = records.remove(at);
+        records.push(Seen { partition: 2, ..record });
+    });
+    let strayed = strayed.await;
+    let head = shop.head().await;
+    for after in [head / 2, head - 40, head - 20, head - 10, head - 1] {
+        let range = Range { after: Position(after), upto: Position(head) };
+        let report = verify_chain(&strayed, shop.store.as_ref(), range, &|_| {}).await.unwrap();
+        assert_eq!(
+            (report.count(FaultKind::Missing), report.count(FaultKind::Unknown)),
+            (0, 0),
+            "{range:?}: {report:?}"
+        );
+        assert!(after > head / 2 || report.count(FaultKind::Misplaced) == 1, "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trimmed_head_is_told_and_is_no_fault() {
     let Some(brokers) = server::shared() else { return };
     let kafka = config(brokers);
