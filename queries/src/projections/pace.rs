@@ -5,7 +5,7 @@
 //! rest and not amid a batch that nobody waits for. Under load one has nearly always. What another process appended says nothing of itself before
 //! it is read: after it the runner rests for as long as the batch took. What comes after a while without any is not waited with.
 use super::builder::BATCH_EVENTS;
-use eventstore::{EventStore, Position};
+use eventstore::{Position, RecordedEvent};
 use std::time::Duration;
 use tokio::{
     sync::watch,
@@ -36,15 +36,22 @@ impl Pace {
         *self = Pace { until: now + REST, blind_until: now + took.min(REST) };
     }
 
-    /// Until it is time to write what came after `after`, if anything has.
-    pub(super) async fn rest(&self, store: &dyn EventStore, head: &mut watch::Receiver<Position>, after: Position) {
+    /// Until it is time to write what came after `after`, if anything has. `recent`: as many events after a position, as far as this process
+    /// appended them itself just now.
+    pub(super) async fn rest(
+        &self,
+        recent: impl Fn(Position, usize) -> Vec<RecordedEvent>,
+        head: &mut watch::Receiver<Position>,
+        after: Position,
+    ) {
         let (mut looked_at, mut until) = (after, self.until);
         while Instant::now() < until {
             let last = *head.borrow_and_update();
             if between(after, last) >= BATCH_EVENTS {
                 return;
             }
-            match is_awaited(store, looked_at, last) {
+            let there = between(looked_at, last);
+            match is_awaited(&recent(looked_at, there), there) {
                 Some(true) => return,
                 Some(false) => {}
                 None => until = self.blind_until,
@@ -58,10 +65,8 @@ impl Pace {
     }
 }
 
-/// Whether an order ends in what lies between; `None` where that can't be known without reading it.
-fn is_awaited(store: &dyn EventStore, after: Position, last: Position) -> Option<bool> {
-    let there = between(after, last);
-    let known = store.recent(after, there);
+/// Whether an order ends in what is there; `None` where that can't be known without reading it.
+fn is_awaited(known: &[RecordedEvent], there: usize) -> Option<bool> {
     (known.len() == there).then(|| known.iter().any(|event| ENDS.contains(&&*event.event_type)))
 }
 
@@ -71,14 +76,17 @@ fn between(after: Position, last: Position) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENDS, Pace, REST};
+    use super::{BATCH_EVENTS, ENDS, Pace, REST};
+    use crate::given::empty_append;
     use domain::{
         Event,
         order::{CancelReason, OrderCancelled, OrderCompleted},
     };
-    use eventstore::{EventStore, MemoryEventStore, Position};
-    use std::time::Duration;
+    use eventstore::{ActorKind, Incarnation, Log, Position, RecordedEvent, StreamId, Version};
+    use serde_json::value::to_raw_value;
+    use std::{sync::Arc, time::Duration};
     use tokio::{sync::watch, time::Instant};
+    use uuid::Uuid;
 
     #[test]
     fn the_ends_are_those_of_the_domain() {
@@ -89,37 +97,92 @@ mod tests {
     const TOOK: Duration = Duration::from_millis(8);
     /// The timer's.
     const GRAIN: Duration = Duration::from_millis(2);
+    const AFTER: Position = Position(7);
+
+    fn unknown(_after: Position, _count: usize) -> Vec<RecordedEvent> {
+        Vec::new()
+    }
+
+    /// What lies after `AFTER`.
+    fn known<'a>(types: &'a [&'static str]) -> impl Fn(Position, usize) -> Vec<RecordedEvent> + 'a {
+        let metadata = Arc::new(empty_append("dev", ActorKind::Shop).metadata);
+        move |after, count| {
+            let event = |(position, event_type): (i64, &&'static str)| RecordedEvent {
+                log: Log::MAIN,
+                incarnation: Incarnation(1),
+                position: Position(position),
+                stream: StreamId::new(Uuid::nil(), "order"),
+                version: Version(1),
+                shop: "dev".into(),
+                event_type: (*event_type).into(),
+                schema_version: 1,
+                payload: to_raw_value(&()).unwrap().into(),
+                metadata: metadata.clone(),
+                recorded_at: metadata.occurred_at,
+            };
+            let all = (AFTER.0 + 1..).zip(types).map(event);
+            all.filter(|event| event.position > after).take(count).collect()
+        }
+    }
+
+    /// How long it rests while the head moves on by one after each of these.
+    async fn rested(
+        pace: &Pace,
+        recent: impl Fn(Position, usize) -> Vec<RecordedEvent>,
+        moves: &[(Duration, i64)],
+    ) -> Duration {
+        let (head, mut watch) = watch::channel(AFTER);
+        let began = Instant::now();
+        let moving = async {
+            for (pause, by) in moves {
+                tokio::time::sleep(*pause).await;
+                head.send_modify(|head| head.0 += by);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = moving => {}
+            () = pace.rest(recent, &mut watch, AFTER) => {}
+        }
+        began.elapsed()
+    }
+
+    fn is(rested: Duration, expected: Duration) -> bool {
+        rested >= expected && rested < expected + GRAIN
+    }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_batch_it_rests_and_after_a_while_without_any_it_does_not() {
-        let (store, (_sender, mut head)) = (MemoryEventStore::default(), watch::channel(Position(7)));
         let mut pace = Pace::new();
         pace.wrote(TOOK);
         for rests in [REST, Duration::ZERO] {
-            let rested = rested(&pace, &store, &mut head).await;
-            assert!(rested >= rests && rested < rests + GRAIN, "{rested:?}");
+            let rested = rested(&pace, unknown, &[]).await;
+            assert!(is(rested, rests), "{rested:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rests_until_an_order_has_ended() {
+        let (types, move_on) = (["PaymentCaptured", "ShipmentBooked", "OrderCompleted"], (TOOK, 1));
+        for (moves, rests) in [(&[move_on; 2][..], REST), (&[move_on; 3], TOOK * 3), (&[(TOOK, 3)], TOOK)] {
+            let mut pace = Pace::new();
+            pace.wrote(TOOK);
+            let rested = rested(&pace, known(&types), moves).await;
+            assert!(is(rested, rests), "{moves:?}: {rested:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_known_is_waited_with_for_as_long_as_the_batch_took_and_what_is_full_is_not() {
-        let (store, (sender, mut head)) = (MemoryEventStore::default(), watch::channel(Position(7)));
-        assert!(store.recent(Position(7), 1).is_empty(), "this store can't tell");
         let mut pace = Pace::new();
         for (took, rests) in [(TOOK, TOOK), (REST * 9, REST)] {
             pace.wrote(took);
-            sender.send_replace(Position(8));
-            let rested = rested(&pace, &store, &mut head).await;
-            assert!(rested >= rests && rested < rests + GRAIN, "{rested:?}");
+            let rested = rested(&pace, unknown, &[(Duration::ZERO, 1)]).await;
+            assert!(is(rested, rests), "{rested:?}");
         }
         pace.wrote(TOOK);
-        sender.send_replace(Position(507));
-        assert_eq!(rested(&pace, &store, &mut head).await, Duration::ZERO);
-    }
-
-    async fn rested(pace: &Pace, store: &dyn EventStore, head: &mut watch::Receiver<Position>) -> Duration {
-        let began = Instant::now();
-        pace.rest(store, head, Position(7)).await;
-        began.elapsed()
+        let full = i64::try_from(BATCH_EVENTS).unwrap();
+        assert!(is(rested(&pace, unknown, &[(Duration::ZERO, full)]).await, Duration::ZERO));
     }
 }

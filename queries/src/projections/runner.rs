@@ -193,7 +193,7 @@ impl Runner {
                 self.carry_out(&pool, &mut builder).await?;
                 looked = Some(Instant::now());
             }
-            pace.rest(self.store.as_ref(), &mut head, builder.position()).await;
+            pace.rest(|after, count| self.store.recent(after, count), &mut head, builder.position()).await;
             let is_behind = *head.borrow() > builder.position();
             let events = match builder.held.parked.is_empty() || is_behind {
                 true => feed.next(BATCH_EVENTS).await?,
