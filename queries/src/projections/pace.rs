@@ -84,7 +84,7 @@ mod tests {
     };
     use eventstore::{ActorKind, Incarnation, Log, Position, RecordedEvent, StreamId, Version};
     use serde_json::value::to_raw_value;
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
     use tokio::{sync::watch, time::Instant};
     use uuid::Uuid;
 
@@ -105,7 +105,7 @@ mod tests {
 
     /// What lies after `AFTER`.
     fn known<'a>(types: &'a [&'static str]) -> impl Fn(Position, usize) -> Vec<RecordedEvent> + 'a {
-        let metadata = Arc::new(empty_append("dev", ActorKind::Shop).metadata);
+        let metadata = empty_append("dev", ActorKind::Shop).metadata;
         move |after, count| {
             let event = |(position, event_type): (i64, &&'static str)| RecordedEvent {
                 log: Log::MAIN,
