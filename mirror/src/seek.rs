@@ -29,7 +29,7 @@ pub(crate) struct Begin {
     pub(crate) before: Option<Place>,
 }
 
-/// What is known of a partition: before `low` all is within, at `high` and beyond nothing is.
+/// What is known of a partition: before `low` all is within, at `high` and beyond nothing is, but perhaps the last record.
 struct Search {
     low: i64,
     high: i64,
@@ -133,30 +133,25 @@ fn round(
         };
         let Some(look) = looks.get_mut(&partition) else { continue };
         let search = &mut searches[routing.lane_at(topic, partition).0];
-        match (look.witness.take(), next) {
-            (None, Some(next)) => {
-                look.witness = Some(next);
+        if let Some(next) = next {
+            let names = next.1.prev;
+            let Some((offset, witness)) = look.witness.replace(next) else { continue };
+            search.has_others = true;
+            if names != witness.place() {
                 continue;
             }
-            (Some((_, witness)), Some(next)) if next.1.prev != witness.place() => {
-                search.has_others = true;
-                look.witness = Some(next);
-                continue;
-            }
-            (Some((offset, witness)), Some(_)) => {
-                search.has_others = true;
-                if within(&witness)? {
-                    search.low = offset + 1;
-                    search.before = Some(witness.place());
-                } else {
-                    search.high = look.middle;
-                }
-            }
-            // Judged when it is known what lies before it. Or there is nothing but markers from there on.
-            (last, None) => {
-                search.last = last.or(search.last.take());
+            if within(&witness)? {
+                search.low = offset + 1;
+                search.before = Some(witness.place());
+            } else {
                 search.high = look.middle;
             }
+        } else {
+            // The last one is judged when it is known what lies before it. Without one there is nothing but markers from there on.
+            if look.witness.is_some() {
+                search.last = look.witness.take();
+            }
+            search.high = look.middle;
         }
         looks.remove(&partition);
     }
