@@ -1,37 +1,39 @@
 //! How long the relay rests after a transaction, so that what comes meanwhile goes together.
 //!
-//! Most of what a transaction costs, the broker's part above all, it costs however many records it holds. Where records come fast there are
-//! [`BEATS`] of them a second; elsewhere each record is written as soon as the one before is.
+//! Most of what a transaction costs, the broker's part above all, it costs however many records it holds. Where records come fast there are few of
+//! them a second, where they come faster yet fewer ([`BEATS`]); elsewhere each record is written as soon as the one before is.
 use std::time::{Duration, Instant};
 
-/// Transactions a second, where records come fast.
-const BEATS: u32 = 10;
-/// Records a second that are fast, for as long as a beat lasts.
-const FAST: f64 = 2_000.0;
+/// From so many records a second on: how many transactions a second. The fastest first.
+const BEATS: [(f64, u32); 2] = [(5_000.0, 4), (2_000.0, 10)];
+/// How long records are counted, at least, before it is said how fast they come.
+const COUNTED: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Tempo {
     /// Since when records are counted.
     since: Instant,
     records: usize,
-    is_fast: bool,
+    /// From one transaction's beginning to the next one's, at least.
+    beat: Duration,
 }
 
 impl Tempo {
     pub(super) fn new() -> Tempo {
-        Tempo { since: Instant::now(), records: 0, is_fast: false }
+        Tempo { since: Instant::now(), records: 0, beat: Duration::ZERO }
     }
 
     /// A transaction of so many records that took so long is written by `now`: how long to rest.
     pub(super) fn rest(&mut self, records: usize, took: Duration, now: Instant) -> Duration {
-        let beat = Duration::from_secs(1) / BEATS;
         self.records += records;
         let counted = now - self.since;
-        if counted >= beat {
-            self.is_fast = self.records as f64 >= FAST * counted.as_secs_f64();
+        if counted >= COUNTED {
+            let rate = self.records as f64 / counted.as_secs_f64();
+            let beats = BEATS.iter().find(|(fast, _)| rate >= *fast);
+            self.beat = beats.map_or(Duration::ZERO, |(_, beats)| Duration::from_secs(1) / *beats);
             (self.since, self.records) = (now, 0);
         }
-        if self.is_fast { beat.saturating_sub(took) } else { Duration::ZERO }
+        self.beat.saturating_sub(took)
     }
 }
 
@@ -52,14 +54,18 @@ mod tests {
             // 1,000 a second for 100 ms.
             (ms(40), 50, ms(10), ms(0)),
             (ms(40), 50, ms(10), ms(0)),
-            // 5,000 a second: known after 100 ms, then ten times a second.
-            (ms(30), 250, ms(20), ms(0)),
-            (ms(30), 250, ms(20), ms(80)),
-            (ms(80), 500, ms(30), ms(70)),
+            // 4,000 a second: known after 100 ms, then ten times a second.
+            (ms(30), 200, ms(20), ms(0)),
+            (ms(30), 200, ms(20), ms(80)),
+            (ms(80), 400, ms(20), ms(80)),
+            // 10,000 a second: four times.
+            (ms(80), 1_000, ms(20), ms(230)),
+            (ms(230), 2_500, ms(30), ms(220)),
             // More than it can write in time.
-            (ms(70), 4_000, ms(150), ms(0)),
-            // It is over.
-            (ms(0), 100, ms(10), ms(90)),
+            (ms(220), 4_000, ms(300), ms(0)),
+            // 3,000 a second, and then it is over.
+            (ms(100), 400, ms(20), ms(80)),
+            (ms(80), 20, ms(10), ms(90)),
             (ms(90), 10, ms(5), ms(0)),
         ] {
             now += pause + took;

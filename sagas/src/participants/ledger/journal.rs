@@ -1,6 +1,7 @@
 //! The ledger's file: lines of JSON, appended only, and an `fdatasync` that many callers share.
 //!
-//! [`Journal::open_unsynced`] writes each record at once and syncs none: it outlives the process, not the machine.
+//! [`Journal::open_unsynced`] writes and syncs nothing: a record outlives the process, not the machine. Whoever is the first to wait for one writes
+//! all that has gathered, once those who are about to hand over theirs have done so.
 //!
 //! Invariants of a synced one:
 //! - one process at a time: the file is locked while it is open (of an unsynced one, too);
@@ -76,6 +77,17 @@ struct Waiting {
     broken: bool,
 }
 
+/// A file that nobody syncs.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    /// `None` after a failed write.
+    file: Option<File>,
+    gathered: Vec<u8>,
+    /// Records handed over since the beginning of the file, and how many of them are written.
+    records: u64,
+    written: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
     waiting: Mutex<Waiting>,
@@ -92,13 +104,8 @@ impl Shared {
 #[derive(Debug)]
 pub(super) enum Journal {
     Volatile,
-    /// `None` after a failed write.
-    Unsynced(Mutex<Option<File>>),
-    Synced {
-        shared: Arc<Shared>,
-        progress: watch::Receiver<Progress>,
-        writer: Option<JoinHandle<()>>,
-    },
+    Unsynced(Mutex<Unsynced>),
+    Synced { shared: Arc<Shared>, progress: watch::Receiver<Progress>, writer: Option<JoinHandle<()>> },
 }
 
 impl Journal {
@@ -113,8 +120,9 @@ impl Journal {
         path: &Path,
         replay: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<Self, OpenError> {
-        let (file, _) = open(path, replay)?;
-        Ok(Self::Unsynced(Mutex::new(Some(file))))
+        let (file, Read { records, .. }) = open(path, replay)?;
+        let unsynced = Unsynced { file: Some(file), gathered: Vec::new(), records, written: records };
+        Ok(Self::Unsynced(Mutex::new(unsynced)))
     }
 
     /// Opens or creates the file and hands each record's line to `replay`, in order. Blocks.
@@ -135,13 +143,20 @@ impl Journal {
 
     /// Whether [`Journal::append`] may be called; the caller's own lock keeps others from taking the room in between.
     pub(super) fn room(&self) -> Room {
-        let Self::Synced { shared, .. } = self else {
-            return if self.is_broken() { Room::Broken } else { Room::Free };
+        let (is_broken, bytes) = match self {
+            Self::Volatile => return Room::Free,
+            Self::Unsynced(file) => {
+                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                (file.file.is_none(), file.gathered.len())
+            }
+            Self::Synced { shared, .. } => {
+                let waiting = shared.lock();
+                (waiting.broken, waiting.bytes.len())
+            }
         };
-        let waiting = shared.lock();
         match () {
-            () if waiting.broken => Room::Broken,
-            () if waiting.bytes.len() > MAX_WAITING_BYTES => Room::Full,
+            () if is_broken => Room::Broken,
+            () if bytes > MAX_WAITING_BYTES => Room::Full,
             () => Room::Free,
         }
     }
@@ -152,10 +167,8 @@ impl Journal {
             Self::Volatile => {}
             Self::Unsynced(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(line)) {
-                    give_up(&error);
-                    *file = None;
-                }
+                file.gathered.extend_from_slice(line);
+                file.records += 1;
             }
             Self::Synced { shared, .. } => {
                 let mut waiting = shared.lock();
@@ -167,10 +180,12 @@ impl Journal {
         }
     }
 
-    /// Returns when the first `records` records are on disk.
+    /// Returns when the first `records` records are on disk, or written where none are synced.
     pub(super) async fn durable(&self, records: u64) -> Result<(), Broken> {
-        let Self::Synced { progress, .. } = self else {
-            return if self.is_broken() { Err(Broken) } else { Ok(()) };
+        let progress = match self {
+            Self::Volatile => return Ok(()),
+            Self::Unsynced(file) => return written(file, records).await,
+            Self::Synced { progress, .. } => progress,
         };
         if progress.borrow().durable >= records {
             return Ok(());
@@ -181,14 +196,41 @@ impl Journal {
             _ => Err(Broken),
         }
     }
+}
 
-    fn is_broken(&self) -> bool {
-        matches!(self, Self::Unsynced(file) if file.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+impl Unsynced {
+    /// Writes what has gathered, if the first `records` records aren't written yet.
+    fn write(&mut self, records: u64) -> Result<(), Broken> {
+        let Some(file) = &mut self.file else { return Err(Broken) };
+        if self.written >= records {
+            return Ok(());
+        }
+        if let Err(error) = file.write_all(&self.gathered) {
+            give_up(&error);
+            self.file = None;
+            return Err(Broken);
+        }
+        self.gathered.clear();
+        self.written = self.records;
+        Ok(())
     }
+}
+
+async fn written(file: &Mutex<Unsynced>, records: u64) -> Result<(), Broken> {
+    let lock = || file.lock().unwrap_or_else(PoisonError::into_inner);
+    if lock().written < records {
+        tokio::task::yield_now().await;
+    }
+    lock().write(records)
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        if let Self::Unsynced(file) = self {
+            let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // Whoever handed over what is left didn't wait for it; a failure is logged.
+            let _ = file.write(file.records);
+        }
         let Self::Synced { shared, writer, .. } = self else { return };
         shared.lock().closing = true;
         shared.wake.notify_one();
@@ -375,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_synced_is_written_at_once_and_read_again_by_either() {
+    async fn what_is_not_synced_is_written_before_it_is_answered_and_read_again_by_either() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
         let read = |line: &[u8]| if line.starts_with(b"{\"n\"") { Ok(()) } else { Err("odd".to_owned()) };
@@ -387,11 +429,16 @@ mod tests {
         unsynced.append(b"{\"n\":2}\n");
         unsynced.durable(2).await.unwrap();
         assert!(fs::read_to_string(&path).unwrap().ends_with("{\"n\":1}\n{\"n\":2}\n"), "before it is closed");
+        unsynced.append(b"{\"n\":3}\n");
+        unsynced.append(b"{\"n\":4}\n");
+        unsynced.durable(3).await.unwrap();
+        assert!(fs::read_to_string(&path).unwrap().ends_with("{\"n\":3}\n{\"n\":4}\n"), "all that has gathered");
         assert!(matches!(Journal::open(&path, |_| Ok(())), Err(OpenError::InUse(_))));
+        unsynced.append(b"{\"n\":5}\n");
         drop(unsynced);
         let mut seen = 0;
         Journal::open(&path, |line| read(line).inspect(|()| seen += 1)).unwrap();
-        assert_eq!(seen, 2);
+        assert_eq!(seen, 5, "what nobody waited for too");
     }
 
     #[test]
