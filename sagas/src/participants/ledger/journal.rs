@@ -226,17 +226,21 @@ async fn written(file: &Mutex<Unsynced>, records: u64) -> Result<(), Broken> {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if let Self::Unsynced(file) = self {
-            let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
-            // Whoever handed over what is left didn't wait for it; a failure is logged.
-            let _ = file.write(file.records);
-        }
-        let Self::Synced { shared, writer, .. } = self else { return };
-        shared.lock().closing = true;
-        shared.wake.notify_one();
-        if let Some(writer) = writer.take() {
-            // It ends after the batch in hand; a panic there has already been reported by the thread itself.
-            let _ = writer.join();
+        match self {
+            Self::Volatile => {}
+            Self::Unsynced(file) => {
+                let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+                // Nobody waited for what is left; a failure is logged.
+                let _ = file.write(file.records);
+            }
+            Self::Synced { shared, writer, .. } => {
+                shared.lock().closing = true;
+                shared.wake.notify_one();
+                if let Some(writer) = writer.take() {
+                    // It ends after the batch in hand; a panic there has already been reported by the thread itself.
+                    let _ = writer.join();
+                }
+            }
         }
     }
 }
