@@ -82,10 +82,8 @@ struct Waiting {
 pub(super) struct Unsynced {
     /// `None` after a failed write.
     file: Option<File>,
+    /// Handed over and not written yet.
     gathered: Vec<u8>,
-    /// Records handed over since the beginning of the file, and how many of them are written.
-    records: u64,
-    written: u64,
 }
 
 #[derive(Debug)]
@@ -120,9 +118,8 @@ impl Journal {
         path: &Path,
         replay: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<Self, OpenError> {
-        let (file, Read { records, .. }) = open(path, replay)?;
-        let unsynced = Unsynced { file: Some(file), gathered: Vec::new(), records, written: records };
-        Ok(Self::Unsynced(Mutex::new(unsynced)))
+        let (file, _) = open(path, replay)?;
+        Ok(Self::Unsynced(Mutex::new(Unsynced { file: Some(file), gathered: Vec::new() })))
     }
 
     /// Opens or creates the file and hands each record's line to `replay`, in order. Blocks.
@@ -146,8 +143,8 @@ impl Journal {
         let (is_broken, bytes) = match self {
             Self::Volatile => return Room::Free,
             Self::Unsynced(file) => {
-                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                (file.file.is_none(), file.gathered.len())
+                let unsynced = lock(file);
+                (unsynced.file.is_none(), unsynced.gathered.len())
             }
             Self::Synced { shared, .. } => {
                 let waiting = shared.lock();
@@ -165,11 +162,7 @@ impl Journal {
     pub(super) fn append(&self, line: &[u8]) {
         match self {
             Self::Volatile => {}
-            Self::Unsynced(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.gathered.extend_from_slice(line);
-                file.records += 1;
-            }
+            Self::Unsynced(file) => lock(file).gathered.extend_from_slice(line),
             Self::Synced { shared, .. } => {
                 let mut waiting = shared.lock();
                 waiting.bytes.extend_from_slice(line);
@@ -184,7 +177,7 @@ impl Journal {
     pub(super) async fn durable(&self, records: u64) -> Result<(), Broken> {
         let progress = match self {
             Self::Volatile => return Ok(()),
-            Self::Unsynced(file) => return written(file, records).await,
+            Self::Unsynced(file) => return written(file).await,
             Self::Synced { progress, .. } => progress,
         };
         if progress.borrow().durable >= records {
@@ -199,29 +192,29 @@ impl Journal {
 }
 
 impl Unsynced {
-    /// Writes what has gathered, if the first `records` records aren't written yet.
-    fn write(&mut self, records: u64) -> Result<(), Broken> {
+    /// Writes what has gathered, if anything has.
+    fn write(&mut self) -> Result<(), Broken> {
         let Some(file) = &mut self.file else { return Err(Broken) };
-        if self.written >= records {
-            return Ok(());
-        }
         if let Err(error) = file.write_all(&self.gathered) {
             give_up(&error);
             self.file = None;
             return Err(Broken);
         }
         self.gathered.clear();
-        self.written = self.records;
         Ok(())
     }
 }
 
-async fn written(file: &Mutex<Unsynced>, records: u64) -> Result<(), Broken> {
-    let lock = || file.lock().unwrap_or_else(PoisonError::into_inner);
-    if lock().written < records {
+fn lock(file: &Mutex<Unsynced>) -> MutexGuard<'_, Unsynced> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns when all that was handed over before is written.
+async fn written(file: &Mutex<Unsynced>) -> Result<(), Broken> {
+    if !lock(file).gathered.is_empty() {
         tokio::task::yield_now().await;
     }
-    lock().write(records)
+    lock(file).write()
 }
 
 impl Drop for Journal {
@@ -229,9 +222,8 @@ impl Drop for Journal {
         match self {
             Self::Volatile => {}
             Self::Unsynced(file) => {
-                let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
                 // Nobody waited for what is left; a failure is logged.
-                let _ = file.write(file.records);
+                let _ = lock(file).write();
             }
             Self::Synced { shared, writer, .. } => {
                 shared.lock().closing = true;
