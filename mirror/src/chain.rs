@@ -8,20 +8,21 @@
 //! earlier life beyond that stays there; once somebody has settled it (`recover`), the new life's records follow it.
 use crate::{
     MirrorError, Place, Routing, Start, Topic, foreign,
+    lanes::Lanes,
     topics::{Lane, METADATA_TIMEOUT, Quiet},
-    wire::{self, Decoded},
+    wire::Decoded,
 };
 use eventstore::{Incarnation, Lives, Position, RecordedEvent};
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use thiserror::Error;
 
-/// How long reading the tails of one topic may take.
-const TAILS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Until a partition whose leader is moving is asked about again.
 const MOVING_PAUSE: Duration = Duration::from_millis(100);
 /// The first look at a partition's end; the next ones are larger, when all of it was given up or markers.
@@ -59,67 +60,39 @@ fn is_moving(code: RDKafkaErrorCode) -> bool {
 }
 
 /// The tail of every lane. The consumer reads committed and reports the ends of partitions. Blocks.
-pub(crate) fn tails(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<Tail>, MirrorError> {
+pub(crate) fn tails(consumer: &Arc<BaseConsumer<Quiet>>, routing: &Routing) -> Result<Vec<Tail>, MirrorError> {
     let mut tails: Vec<Tail> =
         watermarks(consumer, routing)?.into_iter().map(|(low, high)| Tail { low, high, last: None }).collect();
-    for topic in Topic::ALL {
-        let result = topic_tails(consumer, routing, topic, &mut tails);
-        consumer.unassign()?;
-        result?;
+    let mut unknown: Vec<Lane> =
+        (0..tails.len()).map(Lane).filter(|lane| tails[lane.0].high > tails[lane.0].low).collect();
+    let mut window = FIRST_WINDOW;
+    while !unknown.is_empty() {
+        let from = |lane: &Lane| tails[lane.0].low.max(tails[lane.0].high - window);
+        let looks: Vec<(Lane, i64)> = unknown.iter().map(|lane| (*lane, from(lane))).collect();
+        let lanes = Lanes::open(consumer.clone(), routing, &looks)?;
+        for lane in &unknown {
+            read_tail(&lanes, routing, *lane, &mut tails[lane.0])?;
+        }
+        unknown.retain(|lane| tails[lane.0].last.is_none() && tails[lane.0].high - window > tails[lane.0].low);
+        window = window.saturating_mul(WINDOW_GROWTH);
     }
+    consumer.unassign()?;
     Ok(tails)
 }
 
-fn topic_tails(
-    consumer: &BaseConsumer<Quiet>,
-    routing: &Routing,
-    topic: Topic,
-    tails: &mut [Tail],
-) -> Result<(), MirrorError> {
-    let deadline = Instant::now() + TAILS_TIMEOUT;
-    let lane = |partition: i32| routing.lane_at(topic, partition).0;
-    let mut unknown: Vec<i32> =
-        (0..routing.partitions(topic)).filter(|p| tails[lane(*p)].high > tails[lane(*p)].low).collect();
-    let mut window = FIRST_WINDOW;
-    while !unknown.is_empty() {
-        let mut assignment = TopicPartitionList::new();
-        for partition in &unknown {
-            let tail = &tails[lane(*partition)];
-            let from = tail.low.max(tail.high - window);
-            assignment.add_partition_offset(routing.name(topic), *partition, Offset::Offset(from))?;
-        }
-        consumer.assign(&assignment)?;
-        let mut open = unknown.clone();
-        while !open.is_empty() {
-            if Instant::now() > deadline {
-                return Err(MirrorError::Silent { doing: "the tails are read", seconds: TAILS_TIMEOUT.as_secs() });
+fn read_tail(lanes: &Lanes, routing: &Routing, lane: Lane, tail: &mut Tail) -> Result<(), MirrorError> {
+    while let Some(read) = lanes.read(lane, "the tails are read")? {
+        match read.decoded {
+            // Places rise: what comes again after a later one is somebody else's copy.
+            Ok(decoded) if tail.last.as_ref().is_none_or(|last| last.place() < decoded.place()) => {
+                tail.last = Some(decoded);
             }
-            match consumer.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Err(KafkaError::PartitionEOF(ended))) => open.retain(|partition| *partition != ended),
-                Some(Err(error)) => return Err(error.into()),
-                Some(Ok(record)) => {
-                    let lane = routing.lane_at(topic, record.partition());
-                    let tail = &mut tails[lane.0];
-                    if record.offset() + 1 >= tail.high {
-                        open.retain(|partition| *partition != record.partition());
-                    }
-                    match wire::decode(&record) {
-                        // Places rise: what comes again after a later one is somebody else's copy.
-                        Ok(decoded) if tail.last.as_ref().is_none_or(|last| last.place() < decoded.place()) => {
-                            tail.last = Some(decoded);
-                        }
-                        Ok(_) => {}
-                        Err(error) => foreign::pass_over(routing, lane, record.offset(), &error),
-                    }
-                }
-            }
+            Ok(_) => {}
+            Err(error) => foreign::pass_over(routing, lane, read.offset, &error),
         }
-        unknown.retain(|partition| {
-            let tail = &tails[lane(*partition)];
-            tail.last.is_none() && tail.high - window > tail.low
-        });
-        window = window.saturating_mul(WINDOW_GROWTH);
+        if read.offset + 1 >= tail.high {
+            break;
+        }
     }
     Ok(())
 }

@@ -11,8 +11,15 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, base_consumer::PartitionQueue},
     error::KafkaError,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::Notify;
+
+/// Kafka may be silent for this long.
+const SILENCE: Duration = Duration::from_secs(30);
+const SLICE: Duration = Duration::from_millis(50);
 
 /// What librdkafka fetches ahead of us, for each partition.
 const AHEAD_KBYTES: &str = "2048";
@@ -42,13 +49,12 @@ pub(crate) enum Next {
 pub(crate) struct Lanes {
     consumer: Arc<BaseConsumer<Quiet>>,
     queues: Vec<Option<PartitionQueue<Quiet>>>,
-    routing: Arc<Routing>,
     woken: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lanes").field("routing", &self.routing).finish_non_exhaustive()
+        f.debug_struct("Lanes").finish_non_exhaustive()
     }
 }
 
@@ -98,7 +104,7 @@ impl Lanes {
     /// Reads each of these lanes from its offset on.
     pub(crate) fn open(
         consumer: Arc<BaseConsumer<Quiet>>,
-        routing: Arc<Routing>,
+        routing: &Routing,
         from: &[(Lane, i64)],
     ) -> Result<Lanes, MirrorError> {
         let woken = Arc::new(Notify::new());
@@ -119,7 +125,7 @@ impl Lanes {
             assignment.add_partition_offset(routing.name(topic), partition, Offset::Offset(*offset))?;
         }
         consumer.assign(&assignment)?;
-        Ok(Lanes { consumer, queues, routing, woken })
+        Ok(Lanes { consumer, queues, woken })
     }
 
     /// Told whenever something may have come for a lane that had nothing.
@@ -135,6 +141,21 @@ impl Lanes {
             Some(Err(KafkaError::PartitionEOF(_))) => Ok(Next::End),
             Some(Err(error)) => Err(error.into()),
             Some(Ok(record)) => Ok(Next::Record(Box::new(read(&record)))),
+        }
+    }
+
+    /// As `next`, waiting as long as Kafka may be silent; `None`: the end was reached. Blocks.
+    pub(crate) fn read(&self, lane: Lane, doing: &'static str) -> Result<Option<Box<Read>>, MirrorError> {
+        let deadline = Instant::now() + SILENCE;
+        loop {
+            match self.next(lane, SLICE)? {
+                Next::Record(read) => return Ok(Some(read)),
+                Next::End => return Ok(None),
+                Next::Nothing if Instant::now() > deadline => {
+                    return Err(MirrorError::Silent { doing, seconds: SILENCE.as_secs() });
+                }
+                Next::Nothing => self.serve()?,
+            }
         }
     }
 

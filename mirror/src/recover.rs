@@ -7,21 +7,14 @@ use crate::{
     Gone, KafkaConfig, MirrorError, Place, Routing,
     chain::{self, Tail},
     foreign,
-    lanes::{self, Fetch, Lanes, Next},
+    lanes::{self, Fetch, Lanes},
     seek::{self, Begin},
     topics::{self, Lane, blocking},
     wire::Decoded,
 };
 use eventstore::{EventStore, Incarnation, Lives, Log, Position, RecordedEvent};
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
-/// Kafka may be silent for this long.
-const SILENCE: Duration = Duration::from_secs(30);
-const SLICE: Duration = Duration::from_millis(50);
 const LATENCY: Duration = Duration::from_millis(20);
 
 /// How store and Kafka stand to each other.
@@ -72,7 +65,7 @@ pub async fn survey(config: &KafkaConfig, store: Arc<dyn EventStore>) -> Result<
             Ok(found.place().is_abandoned(&lives) || is_stored(&found.event, &*store, &runtime)?)
         })?;
         let mut first: Option<Position> = None;
-        let mut reader = Reader::open(&config, Arc::new(routing), &begins)?;
+        let mut reader = Reader::open(&config, routing, &begins)?;
         for lane in 0..begins.len() {
             if let Some(found) = reader.peek(Lane(lane))? {
                 let position = found.event.position;
@@ -136,7 +129,7 @@ pub async fn read_lost(
             |place: Place| place.is_abandoned(&lives) && !lives.has_settled(place.incarnation, place.position);
         let begins = seek::offsets_beyond(&consumer, &routing, |found| Ok(!is_lost(found.place())))?;
         let lanes = begins.len();
-        let mut reader = Reader::open(&config, Arc::new(routing), &begins)?;
+        let mut reader = Reader::open(&config, routing, &begins)?;
         let mut gone = Vec::new();
         loop {
             let mut next: Option<(Place, Lane)> = None;
@@ -162,13 +155,13 @@ pub async fn read_lost(
 /// Reads the partitions from offsets to their ends. What isn't ours is passed over.
 struct Reader {
     lanes: Lanes,
-    routing: Arc<Routing>,
+    routing: Routing,
     heads: Vec<Option<Decoded>>,
     ended: Vec<bool>,
 }
 
 impl Reader {
-    fn open(config: &KafkaConfig, routing: Arc<Routing>, begins: &[Begin]) -> Result<Reader, MirrorError> {
+    fn open(config: &KafkaConfig, routing: Routing, begins: &[Begin]) -> Result<Reader, MirrorError> {
         // Apart from the one that has sought: its partitions were assigned otherwise.
         let consumer = lanes::consumer(config, "waybill-recover-reader", "read_committed", Fetch::Ahead, LATENCY)?;
         let marks = chain::watermarks(&consumer, &routing)?;
@@ -176,23 +169,18 @@ impl Reader {
         let ended = (0..begins.len()).map(|lane| !is_open(&Lane(lane))).collect();
         let from: Vec<_> = (0..begins.len()).map(Lane).filter(is_open).map(|l| (l, begins[l.0].offset)).collect();
         let heads = begins.iter().map(|_| None).collect();
-        Ok(Reader { lanes: Lanes::open(consumer, routing.clone(), &from)?, routing, heads, ended })
+        Ok(Reader { lanes: Lanes::open(consumer, &routing, &from)?, routing, heads, ended })
     }
 
     /// The lane's next record; `None`: it has ended.
     fn peek(&mut self, lane: Lane) -> Result<Option<&Decoded>, MirrorError> {
-        let deadline = Instant::now() + SILENCE;
         while self.heads[lane.0].is_none() && !self.ended[lane.0] {
-            match self.lanes.next(lane, SLICE)? {
-                Next::Record(read) => match read.decoded {
+            match self.lanes.read(lane, "a partition is read")? {
+                None => self.ended[lane.0] = true,
+                Some(read) => match read.decoded {
                     Ok(found) => self.heads[lane.0] = Some(found),
                     Err(error) => foreign::pass_over(&self.routing, lane, read.offset, &error),
                 },
-                Next::End => self.ended[lane.0] = true,
-                Next::Nothing if Instant::now() > deadline => {
-                    return Err(MirrorError::Silent { doing: "a partition is read", seconds: SILENCE.as_secs() });
-                }
-                Next::Nothing => self.lanes.serve()?,
             }
         }
         Ok(self.heads[lane.0].as_ref())

@@ -1,25 +1,19 @@
 //! Where in a partition the records after a place begin. Committed offsets aren't asked: places rise with offsets, so a
-//! binary search finds it, all partitions of a topic at a time. Blocks.
+//! binary search finds it, in all partitions side by side. Blocks.
 //!
 //! A record bears witness of where it lies only if the one after it names it: one that was doubled, moved or given up, or isn't ours,
 //! leads nobody astray. The last one is named by none, so it must name the one before it.
 use crate::{
-    MirrorError, Place, Routing, Topic, chain, foreign,
-    topics::Quiet,
-    wire::{self, Decoded},
+    MirrorError, Place, Routing, chain, foreign,
+    lanes::Lanes,
+    topics::{Lane, Quiet},
+    wire::Decoded,
 };
-use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-};
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::sync::Arc;
 
-const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
-const SLICE: Duration = Duration::from_millis(100);
+/// Where so few records are left, all of them are read: about as many as come with one anyway, in a batch of the producer's.
+const FEW: i64 = 256;
 
 /// Where a lane is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +39,50 @@ impl Search {
         Search { low, high, before: None, last: None, has_others: false }
     }
 
+    /// Where to look next; `None`: all is known.
+    fn middle(&self) -> Option<i64> {
+        match self.high - self.low {
+            i64::MIN..=0 => None,
+            1..=FEW => Some(self.low),
+            left => Some(self.low + left / 2),
+        }
+    }
+
+    /// Looks once from there on.
+    fn look(
+        &mut self,
+        middle: i64,
+        mut next: impl FnMut() -> Result<Option<(i64, Decoded)>, MirrorError>,
+        within: &mut impl FnMut(&Decoded) -> Result<bool, MirrorError>,
+    ) -> Result<(), MirrorError> {
+        let reads_on = middle == self.low;
+        // A witness if the next one names it.
+        let mut read: Option<(i64, Decoded)> = None;
+        while let Some(next) = next()? {
+            let names = next.1.prev;
+            let Some((offset, witness)) = read.replace(next) else { continue };
+            self.has_others = true;
+            if names != witness.place() {
+                continue;
+            }
+            if !within(&witness)? {
+                self.high = if reads_on { self.low } else { middle };
+                return Ok(());
+            }
+            self.low = offset + 1;
+            self.before = Some(witness.place());
+            if !reads_on || self.low >= self.high {
+                return Ok(());
+            }
+        }
+        // The last one is judged when it is known what lies before it. Without one there is nothing but markers from there on.
+        if read.is_some() {
+            self.last = read;
+        }
+        self.high = if reads_on { self.low } else { middle };
+        Ok(())
+    }
+
     fn begin(self, within: &mut impl FnMut(&Decoded) -> Result<bool, MirrorError>) -> Result<Begin, MirrorError> {
         if let Some((offset, last)) = &self.last {
             let follows = self.before.map_or(!self.has_others, |before| last.prev == before);
@@ -56,16 +94,9 @@ impl Search {
     }
 }
 
-/// One look into the middle of a partition.
-struct Look {
-    middle: i64,
-    /// Read, and a witness if the next one names it.
-    witness: Option<(i64, Decoded)>,
-}
-
-/// For each lane, in order: where its records after this place begin.
+/// For each lane, in order: where its records after this place begin. The consumer is good for another search, and nothing else.
 pub(crate) fn offsets_after(
-    consumer: &BaseConsumer<Quiet>,
+    consumer: &Arc<BaseConsumer<Quiet>>,
     routing: &Routing,
     after: Place,
 ) -> Result<Vec<Begin>, MirrorError> {
@@ -78,83 +109,158 @@ pub(crate) fn offsets_after(
 
 /// For each lane, in order: from where on no record is `within`, which none must be after one that isn't.
 pub(crate) fn offsets_beyond(
-    consumer: &BaseConsumer<Quiet>,
+    consumer: &Arc<BaseConsumer<Quiet>>,
     routing: &Routing,
     mut within: impl FnMut(&Decoded) -> Result<bool, MirrorError>,
 ) -> Result<Vec<Begin>, MirrorError> {
     let mut searches: Vec<Search> = chain::watermarks(consumer, routing)?.into_iter().map(Search::between).collect();
-    for topic in Topic::ALL {
-        while round(consumer, routing, topic, &mut within, &mut searches)? {}
+    loop {
+        let unknown = searches.iter().enumerate().filter_map(|(lane, search)| Some((Lane(lane), search.middle()?)));
+        let looks: Vec<(Lane, i64)> = unknown.collect();
+        if looks.is_empty() {
+            break;
+        }
+        // Each from a queue of its own: while one is waited for, no more than a little of the others is fetched.
+        let lanes = Lanes::open(consumer.clone(), routing, &looks)?;
+        for (lane, middle) in looks {
+            searches[lane.0].look(middle, || next(&lanes, routing, lane), &mut within)?;
+        }
     }
+    consumer.unassign()?;
     searches.into_iter().map(|search| search.begin(&mut within)).collect()
 }
 
-/// Looks once into the middle of each of the topic's partitions that is not known yet; false: all are.
-fn round(
-    consumer: &BaseConsumer<Quiet>,
-    routing: &Routing,
-    topic: Topic,
-    within: &mut impl FnMut(&Decoded) -> Result<bool, MirrorError>,
-    searches: &mut [Search],
-) -> Result<bool, MirrorError> {
-    let mut assignment = TopicPartitionList::new();
-    let mut looks: HashMap<i32, Look> = HashMap::new();
-    for partition in 0..routing.partitions(topic) {
-        let search = &searches[routing.lane_at(topic, partition).0];
-        if search.low < search.high {
-            let middle = search.low + (search.high - search.low) / 2;
-            looks.insert(partition, Look { middle, witness: None });
-            assignment.add_partition_offset(routing.name(topic), partition, Offset::Offset(middle))?;
+/// The next record of ours.
+fn next(lanes: &Lanes, routing: &Routing, lane: Lane) -> Result<Option<(i64, Decoded)>, MirrorError> {
+    while let Some(read) = lanes.read(lane, "a position is looked for")? {
+        match read.decoded {
+            Ok(decoded) => return Ok(Some((read.offset, decoded))),
+            Err(error) => foreign::pass_over(routing, lane, read.offset, &error),
         }
     }
-    if looks.is_empty() {
-        return Ok(false);
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eventstore::{Incarnation, Log, Position, RecordedEvent, StreamId, Version, contract::given};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn place(position: i64) -> Place {
+        Place { incarnation: Incarnation(1), position: Position(position) }
     }
-    consumer.assign(&assignment)?;
-    let deadline = Instant::now() + ROUND_TIMEOUT;
-    while !looks.is_empty() {
-        if Instant::now() > deadline {
-            return Err(MirrorError::Silent { doing: "a position is looked for", seconds: ROUND_TIMEOUT.as_secs() });
+
+    fn record(position: i64, prev: Place) -> Decoded {
+        let event = RecordedEvent {
+            log: Log::MAIN,
+            incarnation: Incarnation(1),
+            position: Position(position),
+            stream: StreamId::new(Uuid::nil(), "order"),
+            version: Version(1),
+            shop: "dev".into(),
+            event_type: "Traded".into(),
+            schema_version: 1,
+            payload: given::payload("{}"),
+            metadata: given::metadata().into(),
+            recorded_at: given::at(0),
+        };
+        Decoded { event, prev, refill: None, lives: vec![] }
+    }
+
+    /// A partition: records by offset; between them are markers.
+    struct Partition(Vec<(i64, Decoded)>);
+
+    impl Partition {
+        /// `gaps`: how far each position lies beyond the one before, and each offset.
+        fn of(gaps: &[(i64, i64)]) -> Partition {
+            let (mut offset, mut last) = (0, Place::START);
+            let records = gaps.iter().map(|(further, markers)| {
+                offset += markers;
+                let decoded = record(last.position.0 + further, last);
+                last = decoded.place();
+                offset += 1;
+                (offset - 1, decoded)
+            });
+            Partition(records.collect())
         }
-        let (partition, next) = match consumer.poll(SLICE) {
-            None => continue,
-            Some(Err(KafkaError::PartitionEOF(partition))) => (partition, None),
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(record)) => {
-                let (partition, offset) = (record.partition(), record.offset());
-                match wire::decode(&record) {
-                    Ok(decoded) => (partition, Some((offset, decoded))),
-                    Err(error) => {
-                        foreign::pass_over(routing, routing.lane_at(topic, partition), offset, &error);
-                        continue;
-                    }
+
+        fn end(&self) -> i64 {
+            self.0.last().map_or(0, |(offset, _)| offset + 2)
+        }
+
+        /// Answers how many records were read as well.
+        fn search(&self, after: Place) -> (Begin, usize) {
+            let mut within = |found: &Decoded| Ok(found.place() <= after);
+            let (mut search, mut count) = (Search::between((0, self.end())), 0);
+            while let Some(middle) = search.middle() {
+                let mut rest = self.0.iter().skip_while(|(offset, _)| *offset < middle).cloned();
+                let next = || {
+                    count += 1;
+                    Ok(rest.next())
+                };
+                search.look(middle, next, &mut within).unwrap();
+            }
+            (search.begin(&mut within).unwrap(), count)
+        }
+    }
+
+    fn gaps() -> impl Strategy<Value = Vec<(i64, i64)>> {
+        prop_oneof![
+            prop::collection::vec((1..4_i64, 0..2_i64), 0..12),
+            prop::collection::vec((1..4_i64, 0..3_i64), 0..1_500),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_the_very_record_by_reading_a_few(gaps in gaps(), at in 0.0..1.1_f64) {
+            let partition = Partition::of(&gaps);
+            let highest = partition.0.last().map_or(0, |(_, last)| last.event.position.0);
+            let after = place((highest as f64 * at) as i64);
+            let (begin, read) = partition.search(after);
+            let last_within = partition.0.iter().rev().find(|(_, found)| found.place() <= after);
+            prop_assert_eq!(begin.before, last_within.map(|(_, found)| found.place()));
+            let beyond = partition.0.iter().find(|(_, found)| found.place() > after);
+            prop_assert!(last_within.is_none_or(|(offset, _)| *offset < begin.offset));
+            prop_assert!(beyond.is_none_or(|(offset, _)| *offset >= begin.offset));
+            prop_assert!(read <= 2 * 12 + FEW as usize + 2, "{} of {}", read, partition.0.len());
+        }
+
+        /// Copies of records lie anywhere, none right after another.
+        #[test]
+        fn a_copy_leads_it_past_nothing(
+            gaps in gaps(),
+            copies in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..6),
+            at in 0.0..1.1_f64,
+        ) {
+            let mut partition = Partition::of(&gaps);
+            let own: Vec<Decoded> = partition.0.iter().map(|(_, found)| found.clone()).collect();
+            prop_assume!(!own.is_empty());
+            // Behind which of the partition's own records a copy lies, and of which.
+            let copies: std::collections::BTreeMap<usize, usize> =
+                copies.iter().map(|(behind, of)| (behind.index(own.len()), of.index(own.len()))).collect();
+            let mut offset = 0;
+            let mut is_own = vec![];
+            partition.0 = own.iter().enumerate().flat_map(|(n, found)| {
+                let mut here = vec![found.clone()];
+                here.extend(copies.get(&n).map(|of| own[*of].clone()));
+                here
+            }).map(|found| { offset += 1; (offset - 1, found) }).collect();
+            for n in 0..own.len() {
+                is_own.push(true);
+                if copies.contains_key(&n) {
+                    is_own.push(false);
                 }
             }
-        };
-        let Some(look) = looks.get_mut(&partition) else { continue };
-        let search = &mut searches[routing.lane_at(topic, partition).0];
-        if let Some(next) = next {
-            let names = next.1.prev;
-            let Some((offset, witness)) = look.witness.replace(next) else { continue };
-            search.has_others = true;
-            if names != witness.place() {
-                continue;
+            let highest = own.last().map_or(0, |last| last.event.position.0);
+            let after = place((highest as f64 * at) as i64);
+            let (begin, _) = partition.search(after);
+            prop_assert!(begin.before.is_none_or(|before| before <= after));
+            for ((offset, found), is_own) in partition.0.iter().zip(is_own) {
+                prop_assert!(!is_own || found.place() <= after || *offset >= begin.offset);
             }
-            if within(&witness)? {
-                search.low = offset + 1;
-                search.before = Some(witness.place());
-            } else {
-                search.high = look.middle;
-            }
-        } else {
-            // The last one is judged when it is known what lies before it. Without one there is nothing but markers from there on.
-            if look.witness.is_some() {
-                search.last = look.witness.take();
-            }
-            search.high = look.middle;
         }
-        looks.remove(&partition);
     }
-    consumer.unassign()?;
-    Ok(true)
 }

@@ -112,7 +112,7 @@ impl KafkaFeed {
             let begins = seek::offsets_after(&finder, &routing, after)?;
             let from: Vec<(Lane, i64)> = routing.lanes().map(|(lane, ..)| (lane, begins[lane.0].offset)).collect();
             let consumer = lanes::consumer(&config, "waybill-feed", "read_uncommitted", Fetch::Ahead, FETCH_WAIT)?;
-            let lanes = Lanes::open(consumer, routing.clone(), &from)?;
+            let lanes = Lanes::open(consumer, &routing, &from)?;
             Ok((Merge::new(lanes, routing, after), lives))
         })
         .await?;

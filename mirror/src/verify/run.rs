@@ -2,23 +2,16 @@
 use super::{ChainFault, ChainReport, FETCH_WAIT, FaultKind, Range, SHORT};
 use crate::{
     Gone, KafkaConfig, MirrorError, Place, Routing, Start, chain,
-    lanes::{self, Fetch, Lanes, Next, Read},
+    lanes::{self, Fetch, Lanes, Read},
     seek::{self, Begin},
     topics::{self, Lane},
     wire::Decoded,
 };
 use eventstore::{Lives, Log, Position, RecordedEvent};
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Faults that are told one by one; the rest are only counted.
 const MAX_FAULTS: usize = 1_000;
-/// Kafka may be silent for this long.
-const SILENCE: Duration = Duration::from_secs(30);
-const SLICE: Duration = Duration::from_millis(50);
 
 pub(super) struct Run {
     routing: Arc<Routing>,
@@ -101,7 +94,7 @@ impl Run {
             .filter(|lane| !states[*lane].ended)
             .map(|lane| (Lane(lane), begins[lane].offset.max(marks[lane].0)))
             .collect();
-        let lanes = Lanes::open(consumer, routing.clone(), &from)?;
+        let lanes = Lanes::open(consumer, &routing, &from)?;
         let from = Position(after.position.0 + 1);
         let report = ChainReport { from, upto, ..ChainReport::default() };
         Ok(Run { routing, lanes, states, lives, after, upto, report, missing: BTreeSet::new() })
@@ -166,16 +159,9 @@ impl Run {
 
     /// The lane's next record; `None`: it has ended.
     fn peek(&mut self, lane: usize) -> Result<Option<&Read>, MirrorError> {
-        let deadline = Instant::now() + SILENCE;
-        while self.states[lane].head.is_none() && !self.states[lane].ended {
-            match self.lanes.next(Lane(lane), SLICE)? {
-                Next::Record(read) => self.states[lane].head = Some(read),
-                Next::End => self.states[lane].ended = true,
-                Next::Nothing if Instant::now() > deadline => {
-                    return Err(MirrorError::Silent { doing: "a partition is read", seconds: SILENCE.as_secs() });
-                }
-                Next::Nothing => self.lanes.serve()?,
-            }
+        if self.states[lane].head.is_none() && !self.states[lane].ended {
+            self.states[lane].head = self.lanes.read(Lane(lane), "a partition is read")?;
+            self.states[lane].ended = self.states[lane].head.is_none();
         }
         Ok(self.states[lane].head.as_deref())
     }
