@@ -3,6 +3,7 @@
 use crate::{
     KafkaConfig, MirrorError, Routing,
     error::WireError,
+    foreign,
     topics::{Lane, Quiet},
     wire::{self, Decoded},
 };
@@ -157,6 +158,22 @@ impl Lanes {
                 Next::Nothing => self.serve()?,
             }
         }
+    }
+
+    /// As `read`, passing over what isn't ours; with its offset.
+    pub(crate) fn read_own(
+        &self,
+        routing: &Routing,
+        lane: Lane,
+        doing: &'static str,
+    ) -> Result<Option<(i64, Decoded)>, MirrorError> {
+        while let Some(read) = self.read(lane, doing)? {
+            match read.decoded {
+                Ok(decoded) => return Ok(Some((read.offset, decoded))),
+                Err(error) => foreign::pass_over(routing, lane, read.offset, &error),
+            }
+        }
+        Ok(None)
     }
 
     /// The consumer's own events: faults that aren't of one lane.

@@ -6,7 +6,6 @@
 use crate::{
     Gone, KafkaConfig, MirrorError, Place, Routing,
     chain::{self, Tail},
-    foreign,
     lanes::{self, Fetch, Lanes},
     seek::{self, Begin},
     topics::{self, Lane, blocking},
@@ -174,14 +173,10 @@ impl Reader {
 
     /// The lane's next record; `None`: it has ended.
     fn peek(&mut self, lane: Lane) -> Result<Option<&Decoded>, MirrorError> {
-        while self.heads[lane.0].is_none() && !self.ended[lane.0] {
-            match self.lanes.read(lane, "a partition is read")? {
-                None => self.ended[lane.0] = true,
-                Some(read) => match read.decoded {
-                    Ok(found) => self.heads[lane.0] = Some(found),
-                    Err(error) => foreign::pass_over(&self.routing, lane, read.offset, &error),
-                },
-            }
+        if self.heads[lane.0].is_none() && !self.ended[lane.0] {
+            let next = self.lanes.read_own(&self.routing, lane, "a partition is read")?;
+            self.heads[lane.0] = next.map(|(_, found)| found);
+            self.ended[lane.0] = self.heads[lane.0].is_none();
         }
         Ok(self.heads[lane.0].as_ref())
     }

@@ -4,7 +4,7 @@
 //! A record bears witness of where it lies only if the one after it names it: one that was doubled, moved or given up, or isn't ours,
 //! leads nobody astray. The last one is named by none, so it must name the one before it.
 use crate::{
-    MirrorError, Place, Routing, chain, foreign,
+    MirrorError, Place, Routing, chain,
     lanes::Lanes,
     topics::{Lane, Quiet},
     wire::Decoded,
@@ -123,22 +123,12 @@ pub(crate) fn offsets_beyond(
         // Each from a queue of its own: while one is waited for, no more than a little of the others is fetched.
         let lanes = Lanes::open(consumer.clone(), routing, &looks)?;
         for (lane, middle) in looks {
-            searches[lane.0].look(middle, || next(&lanes, routing, lane), &mut within)?;
+            let next = || lanes.read_own(routing, lane, "a position is looked for");
+            searches[lane.0].look(middle, next, &mut within)?;
         }
     }
     consumer.unassign()?;
     searches.into_iter().map(|search| search.begin(&mut within)).collect()
-}
-
-/// The next record of ours.
-fn next(lanes: &Lanes, routing: &Routing, lane: Lane) -> Result<Option<(i64, Decoded)>, MirrorError> {
-    while let Some(read) = lanes.read(lane, "a position is looked for")? {
-        match read.decoded {
-            Ok(decoded) => return Ok(Some((read.offset, decoded))),
-            Err(error) => foreign::pass_over(routing, lane, read.offset, &error),
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]
