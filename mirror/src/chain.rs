@@ -63,6 +63,12 @@ fn is_moving(code: RDKafkaErrorCode) -> bool {
 pub(crate) fn tails(consumer: &Arc<BaseConsumer<Quiet>>, routing: &Routing) -> Result<Vec<Tail>, MirrorError> {
     let mut tails: Vec<Tail> =
         watermarks(consumer, routing)?.into_iter().map(|(low, high)| Tail { low, high, last: None }).collect();
+    let read = read_tails(consumer, routing, &mut tails);
+    consumer.unassign()?;
+    read.map(|()| tails)
+}
+
+fn read_tails(consumer: &Arc<BaseConsumer<Quiet>>, routing: &Routing, tails: &mut [Tail]) -> Result<(), MirrorError> {
     let mut unknown: Vec<Lane> =
         (0..tails.len()).map(Lane).filter(|lane| tails[lane.0].high > tails[lane.0].low).collect();
     let mut window = FIRST_WINDOW;
@@ -76,8 +82,7 @@ pub(crate) fn tails(consumer: &Arc<BaseConsumer<Quiet>>, routing: &Routing) -> R
         unknown.retain(|lane| tails[lane.0].last.is_none() && tails[lane.0].high - window > tails[lane.0].low);
         window = window.saturating_mul(WINDOW_GROWTH);
     }
-    consumer.unassign()?;
-    Ok(tails)
+    Ok(())
 }
 
 fn read_tail(lanes: &Lanes, routing: &Routing, lane: Lane, tail: &mut Tail) -> Result<(), MirrorError> {

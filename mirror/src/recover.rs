@@ -161,7 +161,7 @@ struct Reader {
 
 impl Reader {
     fn open(config: &KafkaConfig, routing: Routing, begins: &[Begin]) -> Result<Reader, MirrorError> {
-        // Apart from the one that has sought: its partitions were assigned otherwise.
+        // Apart from the one that has sought: that one fetches little.
         let consumer = lanes::consumer(config, "waybill-recover-reader", "read_committed", Fetch::Ahead, LATENCY)?;
         let marks = chain::watermarks(&consumer, &routing)?;
         let is_open = |lane: &Lane| begins[lane.0].offset < marks[lane.0].1;

@@ -72,7 +72,7 @@ impl Search {
                 continue;
             }
             if !within(&witness)? {
-                self.high = if reads_on { self.low } else { middle };
+                self.high = middle.max(self.low);
                 return Ok(());
             }
             self.low = offset + 1;
@@ -85,7 +85,7 @@ impl Search {
         if let Some((offset, record)) = read {
             self.last = Some(Last { offset, record, alone_from });
         }
-        self.high = if reads_on { self.low } else { middle };
+        self.high = middle.max(self.low);
         Ok(())
     }
 
@@ -141,7 +141,7 @@ pub(crate) fn offsets_beyond(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use eventstore::{Incarnation, Log, Position, RecordedEvent, StreamId, Version, contract::given};
+    use eventstore::{Incarnation, Position, StreamId, contract::given};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -150,19 +150,7 @@ mod tests {
     }
 
     fn record(position: i64, prev: Place) -> Decoded {
-        let event = RecordedEvent {
-            log: Log::MAIN,
-            incarnation: Incarnation(1),
-            position: Position(position),
-            stream: StreamId::new(Uuid::nil(), "order"),
-            version: Version(1),
-            shop: "dev".into(),
-            event_type: "Traded".into(),
-            schema_version: 1,
-            payload: given::payload("{}"),
-            metadata: given::metadata().into(),
-            recorded_at: given::at(0),
-        };
+        let event = given::recorded(StreamId::new(Uuid::nil(), "order"), position);
         Decoded { event, prev, refill: None, lives: vec![] }
     }
 
@@ -240,25 +228,21 @@ mod tests {
             // Behind which of the partition's own records a copy lies, and of which.
             let copies: std::collections::BTreeMap<usize, usize> =
                 copies.iter().map(|(behind, of)| (behind.index(own.len()), of.index(own.len()))).collect();
-            let mut offset = 0;
-            let mut is_own = vec![];
-            partition.0 = own.iter().enumerate().flat_map(|(n, found)| {
-                let mut here = vec![found.clone()];
-                here.extend(copies.get(&n).map(|of| own[*of].clone()));
-                here
-            }).map(|found| { offset += 1; (offset - 1, found) }).collect();
-            for n in 0..own.len() {
-                is_own.push(true);
-                if copies.contains_key(&n) {
-                    is_own.push(false);
-                }
-            }
+            let with_copies: Vec<(bool, Decoded)> = own
+                .iter()
+                .enumerate()
+                .flat_map(|(n, found)| {
+                    let copy = copies.get(&n).map(|of| (false, own[*of].clone()));
+                    std::iter::once((true, found.clone())).chain(copy)
+                })
+                .collect();
+            partition.0 = (0..).zip(with_copies.iter().map(|(_, found)| found.clone())).collect();
             let highest = own.last().map_or(0, |last| last.event.position.0);
             let after = place((highest as f64 * at) as i64);
             let (begin, ..) = partition.search(after);
             prop_assert!(begin.before.is_none_or(|before| before <= after));
-            for ((offset, found), is_own) in partition.0.iter().zip(is_own) {
-                prop_assert!(!is_own || found.place() <= after || *offset >= begin.offset);
+            for ((offset, found), (is_own, _)) in partition.0.iter().zip(&with_copies) {
+                prop_assert!(!*is_own || found.place() <= after || *offset >= begin.offset);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Builders: the shortest way to say an append.
 use crate::{
-    Actor, ActorKind, Append, BalanceChange, CheckpointWrite, Claim, EventStore, Expected, Fence, Incarnation,
+    Actor, ActorKind, Append, BalanceChange, CheckpointWrite, Claim, EventStore, Expected, Fence, Incarnation, Log,
     Metadata, NewEvent, Position, RecordedEvent, Source, StreamAppend, StreamId, TimerChange, VaultEntry, Version,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,6 +33,23 @@ pub fn payload(json: &str) -> Arc<RawValue> {
 
 pub fn event(event_type: &'static str) -> NewEvent {
     NewEvent { event_type: event_type.into(), schema_version: 1, payload: payload(r#"{"n": 1}"#), rank: 0 }
+}
+
+/// An event that means nothing, the first of its stream.
+pub fn recorded(stream: StreamId, position: i64) -> RecordedEvent {
+    RecordedEvent {
+        log: Log::MAIN,
+        incarnation: Incarnation(1),
+        position: Position(position),
+        stream,
+        version: Version(1),
+        shop: "dev".into(),
+        event_type: "Traded".into(),
+        schema_version: 1,
+        payload: payload("{}"),
+        metadata: metadata().into(),
+        recorded_at: at(0),
+    }
 }
 
 pub fn append() -> Append {

@@ -1,6 +1,6 @@
 //! Where a relay goes on, from what the tails say.
 use super::*;
-use eventstore::{Log, RecordedEvent, StreamId, Version, contract::given};
+use eventstore::{Log, StreamId, contract::given};
 use uuid::Uuid;
 
 fn routing() -> Routing {
@@ -9,19 +9,7 @@ fn routing() -> Routing {
 
 /// Of the order topic or the stock topic; the last byte of the id says which half of the slots.
 fn record(kind: &'static str, half: u8, position: i64, refill: Option<i64>) -> Decoded {
-    let event = RecordedEvent {
-        log: Log::MAIN,
-        incarnation: Incarnation(1),
-        position: Position(position),
-        stream: StreamId::new(Uuid::from_bytes([half; 16]), kind),
-        version: Version(1),
-        shop: "dev".into(),
-        event_type: "Traded".into(),
-        schema_version: 1,
-        payload: given::payload("{}"),
-        metadata: given::metadata().into(),
-        recorded_at: given::at(0),
-    };
+    let event = given::recorded(StreamId::new(Uuid::from_bytes([half; 16]), kind), position);
     Decoded { event, prev: Place::START, refill: refill.map(Position), lives: vec![] }
 }
 

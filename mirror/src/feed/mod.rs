@@ -103,7 +103,7 @@ impl KafkaFeed {
     async fn connect(&mut self) -> Result<(), MirrorError> {
         let (config, log, after) = (self.config.clone(), self.log, self.after);
         let (merge, lives) = blocking(move || {
-            // Apart from the one that reads: its partitions are assigned otherwise.
+            // Apart from the one that reads: they fetch little, and this one what is committed.
             let finder = lanes::consumer(&config, "waybill-feed-lives", "read_committed", Fetch::Little, SEEK_WAIT)?;
             let routing = Arc::new(topics::find(&config, log, &finder)?.ok_or(MirrorError::NotMirrored)?);
             // What is gone by now is not answered first and taken back then.

@@ -77,7 +77,7 @@ impl Run {
         upto: Position,
     ) -> Result<Run, MirrorError> {
         let fetch = if upto.0 - after.position.0 > SHORT { Fetch::Ahead } else { Fetch::Little };
-        // Apart from the one that has sought: its partitions were assigned otherwise.
+        // Apart from the one that has sought: that one fetches little.
         let consumer = lanes::consumer(config, "waybill-verify", "read_committed", fetch, FETCH_WAIT)?;
         let marks = chain::watermarks(&consumer, &routing)?;
         let state = |(begin, (low, high)): (&Begin, &(i64, i64))| LaneState {

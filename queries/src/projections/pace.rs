@@ -77,13 +77,11 @@ fn between(after: Position, last: Position) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{BATCH_EVENTS, ENDS, Pace, REST};
-    use crate::given::empty_append;
     use domain::{
         Event,
         order::{CancelReason, OrderCancelled, OrderCompleted},
     };
-    use eventstore::{ActorKind, Incarnation, Log, Position, RecordedEvent, StreamId, Version};
-    use serde_json::value::to_raw_value;
+    use eventstore::{Position, RecordedEvent, StreamId, contract::given};
     use std::time::Duration;
     use tokio::{sync::watch, time::Instant};
     use uuid::Uuid;
@@ -105,20 +103,10 @@ mod tests {
 
     /// What lies after `AFTER`.
     fn known<'a>(types: &'a [&'static str]) -> impl Fn(Position, usize) -> Vec<RecordedEvent> + 'a {
-        let metadata = empty_append("dev", ActorKind::Shop).metadata;
         move |after, count| {
             let event = |(position, event_type): (i64, &&'static str)| RecordedEvent {
-                log: Log::MAIN,
-                incarnation: Incarnation(1),
-                position: Position(position),
-                stream: StreamId::new(Uuid::nil(), "order"),
-                version: Version(1),
-                shop: "dev".into(),
                 event_type: (*event_type).into(),
-                schema_version: 1,
-                payload: to_raw_value(&()).unwrap().into(),
-                metadata: metadata.clone(),
-                recorded_at: metadata.occurred_at,
+                ..given::recorded(StreamId::new(Uuid::nil(), "order"), position)
             };
             let all = (AFTER.0 + 1..).zip(types).map(event);
             all.filter(|event| event.position > after).take(count).collect()
