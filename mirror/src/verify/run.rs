@@ -2,16 +2,25 @@
 use super::{ChainFault, ChainReport, FETCH_WAIT, FaultKind, Range, SHORT};
 use crate::{
     Gone, KafkaConfig, MirrorError, Place, Routing, Start, chain,
-    lanes::{self, Fetch, Lanes, Read},
+    lanes::{self, Fetch, Lanes, Next, Read},
     seek::{self, Begin},
     topics::{self, Lane},
     wire::Decoded,
 };
 use eventstore::{Lives, Log, Position, RecordedEvent};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Faults that are told one by one; the rest are only counted.
 const MAX_FAULTS: usize = 1_000;
+/// Kafka answers a commit before its markers lie in every partition: so long a partition whose end comes too early is believed to be waiting
+/// for one.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+/// How long the end of such a partition is waited for at a time.
+const SLICE: Duration = Duration::from_millis(20);
 
 pub(super) struct Run {
     routing: Arc<Routing>,
@@ -24,6 +33,8 @@ pub(super) struct Run {
     report: ChainReport,
     /// Events that were missed where they belong; they may come later. As many as are told one by one.
     missing: BTreeSet<Position>,
+    /// From the first end that came too early.
+    settled_at: Option<Instant>,
 }
 
 struct LaneState {
@@ -80,9 +91,9 @@ impl Run {
         // Apart from the one that has sought: that one fetches little.
         let consumer = lanes::consumer(config, "waybill-verify", "read_committed", fetch, FETCH_WAIT)?;
         let marks = chain::watermarks(&consumer, &routing)?;
-        let state = |(begin, (low, high)): (&Begin, &(i64, i64))| LaneState {
+        let state = |(begin, (low, _)): (&Begin, &(i64, i64))| LaneState {
             head: None,
-            ended: begin.offset.max(*low) >= *high,
+            ended: false,
             trimmed: *low > 0,
             entered: false,
             begun: begin.before.is_some(),
@@ -90,14 +101,12 @@ impl Run {
             highest: after,
         };
         let states: Vec<LaneState> = begins.iter().zip(&marks).map(state).collect();
-        let from: Vec<(Lane, i64)> = (0..states.len())
-            .filter(|lane| !states[*lane].ended)
-            .map(|lane| (Lane(lane), begins[lane].offset.max(marks[lane].0)))
-            .collect();
+        let from: Vec<(Lane, i64)> =
+            routing.lanes().map(|(lane, ..)| (lane, begins[lane.0].offset.max(marks[lane.0].0))).collect();
         let lanes = Lanes::open(consumer, &routing, &from)?;
         let from = Position(after.position.0 + 1);
         let report = ChainReport { from, upto, ..ChainReport::default() };
-        Ok(Run { routing, lanes, states, lives, after, upto, report, missing: BTreeSet::new() })
+        Ok(Run { routing, lanes, states, lives, after, upto, report, missing: BTreeSet::new(), settled_at: None })
     }
 
     /// After this the store is to be read.
@@ -122,7 +131,7 @@ impl Run {
         for event in &batch {
             let lane = self.routing.lane(event).0;
             loop {
-                let found = self.peek(lane)?.map(place_of);
+                let found = self.await_next(lane)?.map(place_of);
                 match found {
                     Some(Some(place)) if place.is_abandoned(&self.lives) => self.take(lane, None),
                     Some(Some(place)) if place.position == event.position => {
@@ -162,6 +171,22 @@ impl Run {
         if self.states[lane].head.is_none() && !self.states[lane].ended {
             self.states[lane].head = self.lanes.read(Lane(lane), "a partition is read")?;
             self.states[lane].ended = self.states[lane].head.is_none();
+        }
+        Ok(self.states[lane].head.as_deref())
+    }
+
+    /// As `peek`, where one is expected: an end is believed when it is still the end after a while.
+    fn await_next(&mut self, lane: usize) -> Result<Option<&Read>, MirrorError> {
+        while self.peek(lane)?.is_none() {
+            let settled_at = *self.settled_at.get_or_insert_with(|| Instant::now() + SETTLES_WITHIN);
+            if Instant::now() >= settled_at {
+                break;
+            }
+            self.lanes.serve()?;
+            if let Next::Record(read) = self.lanes.next(Lane(lane), SLICE)? {
+                self.states[lane].head = Some(read);
+                self.states[lane].ended = false;
+            }
         }
         Ok(self.states[lane].head.as_deref())
     }
