@@ -8,7 +8,10 @@ mod status;
 
 pub use status::{AuditState, AuditStatus};
 
-use crate::{ChainReport, KafkaConfig, MirrorError, Range, reached, verify_chain};
+use crate::{
+    ChainReport, KafkaConfig, MirrorError, Range, reached,
+    verify::{Rests, verify_at_leisure},
+};
 use eventstore::{EventStore, Lives, Position};
 use known::Known;
 use status::Reporter;
@@ -21,20 +24,16 @@ use tokio_util::sync::CancellationToken;
 
 /// A fault is looked at again after this: what was just changing hands is none.
 const SECOND_LOOK_AFTER: Duration = Duration::from_secs(1);
-/// It rests no longer than this after a look, however long that took.
-const MAX_REST: Duration = Duration::from_secs(60);
 /// While Kafka or the store is away.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// The smallest share of its time that it works.
-const MIN_SHARE: f64 = 0.001;
 
 /// How hard it works.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// Positions that are looked at in one go; at least 1.
     pub range: i64,
-    /// How much of its time it works: 1 is all of it.
+    /// How much of its time it works, a little at a time: 1 is all of it.
     pub share: f64,
     /// At the head, how often it looks whether there is more.
     pub idle: Duration,
@@ -100,7 +99,7 @@ impl Audit {
         from: Position,
         stop: CancellationToken,
     ) -> AuditHandle {
-        let pace = Pace { range: pace.range.max(1), share: pace.share.clamp(MIN_SHARE, 1.0), ..pace };
+        let pace = Pace { range: pace.range.max(1), ..pace };
         let reporter = Reporter::new(store.log(), from);
         let status = reporter.subscribe();
         let known = Known::default();
@@ -143,9 +142,9 @@ impl Audit {
         }
     }
 
-    /// Looks at the next range, if there is one. Answers how long to rest.
+    /// Looks at the next range, if there is one, and rests for that. Answers how long to wait for more.
     async fn step(&mut self) -> Result<Duration, MirrorError> {
-        let began = Instant::now();
+        let mut rests = Rests::begin(self.pace.share);
         self.follow_lives().await?;
         let reached = reached(&self.kafka, self.store.as_ref()).await?;
         self.position = self.position.min(reached);
@@ -156,10 +155,10 @@ impl Audit {
         let number = self.position.0 / self.pace.range;
         let upto = Position(((number + 1) * self.pace.range).min(reached.0));
         let range = Range { after: self.position, upto };
-        let mut report = self.look(range).await?;
+        let mut report = self.look(range, &mut rests).await?;
         if report.as_ref().is_some_and(|report| !report.is_whole()) {
             tokio::time::sleep(SECOND_LOOK_AFTER).await;
-            report = self.look(range).await?;
+            report = self.look(range, &mut rests).await?;
         }
         // None: a new life has begun meanwhile, and it is looked at again.
         if let Some(report) = report {
@@ -169,8 +168,8 @@ impl Audit {
             self.trimmed += report.trimmed;
             self.reporter.looked(self.position, self.passes, &self.known, &news);
         }
-        let rest = began.elapsed().mul_f64(1.0 / self.pace.share - 1.0);
-        Ok(rest.min(MAX_REST))
+        rests.rest().await;
+        Ok(Duration::ZERO)
     }
 
     /// Ends the pass; begins the next one when it is time.
@@ -193,8 +192,8 @@ impl Audit {
     }
 
     /// `None`: what was found can't be relied on.
-    async fn look(&self, range: Range) -> Result<Option<ChainReport>, MirrorError> {
-        let report = verify_chain(&self.kafka, self.store.as_ref(), range, &|_| {}).await?;
+    async fn look(&self, range: Range, rests: &mut Rests) -> Result<Option<ChainReport>, MirrorError> {
+        let report = verify_at_leisure(&self.kafka, self.store.as_ref(), range, rests).await?;
         let lives = self.store.lives().await?;
         Ok((self.lives.as_ref().map(Lives::current) == Some(lives.current())).then_some(report))
     }

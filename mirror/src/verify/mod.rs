@@ -8,9 +8,11 @@
 //! At the edge of a range a fault can be told as another kind than by a run from the beginning (what comes too late is missing in the one
 //! range and stray in the next), but none is passed over.
 mod report;
+mod rests;
 mod run;
 
 pub use report::{ChainFault, ChainReport, FaultKind};
+pub(crate) use rests::Rests;
 
 use crate::{
     KafkaConfig, MirrorError, chain,
@@ -23,9 +25,13 @@ use std::time::Duration;
 
 /// Events of the store that are compared at a time.
 const BATCH: usize = 2_000;
+/// The same where it rests after each: the less at a time, the less others wait for a processor that it has.
+const SMALL_BATCH: usize = 200;
 /// Of a range up to this long, partitions aren't read ahead.
 const SHORT: i64 = 20_000;
 const FETCH_WAIT: Duration = Duration::from_millis(20);
+/// The same while it rests in between: whatever has reached its end is asked about again after this.
+const RESTING_FETCH_WAIT: Duration = Duration::from_millis(500);
 
 /// The positions after `after`, up to and with `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +67,42 @@ pub async fn verify_chain(
     range: Range,
     progress: &(dyn Fn(Position) + Send + Sync),
 ) -> Result<ChainReport, MirrorError> {
+    compare(config, store, range, None, progress).await
+}
+
+/// As `verify_chain`, resting after every few events.
+pub(crate) async fn verify_at_leisure(
+    config: &KafkaConfig,
+    store: &dyn EventStore,
+    range: Range,
+    rests: &mut Rests,
+) -> Result<ChainReport, MirrorError> {
+    compare(config, store, range, Some(rests), &|_| {}).await
+}
+
+async fn compare(
+    config: &KafkaConfig,
+    store: &dyn EventStore,
+    range: Range,
+    mut rests: Option<&mut Rests>,
+    progress: &(dyn Fn(Position) + Send + Sync),
+) -> Result<ChainReport, MirrorError> {
     let (config, log, lives) = (config.clone(), store.log(), store.lives().await?);
-    let mut run = blocking(move || Run::open(&config, log, lives, range)).await?;
+    let (most, wait) = match rests {
+        Some(_) => (SMALL_BATCH, RESTING_FETCH_WAIT),
+        None => (BATCH, FETCH_WAIT),
+    };
+    let mut run = blocking(move || Run::open(&config, log, lives, range, wait)).await?;
     let mut after = run.after();
     while after < range.upto {
-        let batch = store.read_log_as_of(after, range.upto, BATCH).await?;
+        let batch = store.read_log_as_of(after, range.upto, most).await?;
         let Some(last) = batch.last() else { break };
         after = last.position;
         run = blocking(move || run.compare(batch)).await?;
         progress(after);
+        if let Some(rests) = &mut rests {
+            rests.rest().await;
+        }
     }
     blocking(move || run.drain()).await
 }

@@ -54,12 +54,18 @@ struct LaneState {
 }
 
 impl Run {
-    pub(super) fn open(config: &KafkaConfig, log: Log, lives: Lives, range: Range) -> Result<Run, MirrorError> {
+    pub(super) fn open(
+        config: &KafkaConfig,
+        log: Log,
+        lives: Lives,
+        range: Range,
+        wait: Duration,
+    ) -> Result<Run, MirrorError> {
         let finder = lanes::consumer(config, "waybill-verify", "read_committed", Fetch::Little, FETCH_WAIT)?;
         let routing = Arc::new(topics::find(config, log, &finder)?.ok_or(MirrorError::NotMirrored)?);
         let run = |after: Place| {
             let begins = seek::offsets_after(&finder, &routing, after)?;
-            Run::start(config, routing.clone(), &begins, lives.clone(), after, range.upto)
+            Run::start(config, routing.clone(), &begins, lives.clone(), after, range.upto, wait)
         };
         let after = match range.after {
             Position::ZERO => Place::START,
@@ -86,10 +92,11 @@ impl Run {
         lives: Lives,
         after: Place,
         upto: Position,
+        wait: Duration,
     ) -> Result<Run, MirrorError> {
         let fetch = if upto.0 - after.position.0 > SHORT { Fetch::Ahead } else { Fetch::Little };
         // Apart from the one that has sought: that one fetches little.
-        let consumer = lanes::consumer(config, "waybill-verify", "read_committed", fetch, FETCH_WAIT)?;
+        let consumer = lanes::consumer(config, "waybill-verify", "read_committed", fetch, wait)?;
         let marks = chain::watermarks(&consumer, &routing)?;
         let state = |(begin, (low, _)): (&Begin, &(i64, i64))| LaneState {
             head: None,

@@ -22,8 +22,8 @@ use std::{
 };
 use uuid::Uuid;
 
-/// How many events one comparison covers at most.
-pub(super) const PAGE_EVENTS: usize = 500;
+/// How many events one comparison covers at most. Few, so that orders don't wait long for a processor that it has.
+pub(super) const PAGE_EVENTS: usize = 100;
 /// How many differing rows of a table are shown; more are not looked for.
 const SHOWN_DIFFERENCES: i64 = 20;
 
@@ -43,7 +43,7 @@ pub struct RangeComparison {
     pub differences: Vec<Difference>,
 }
 
-/// Compares the rows of every order that was touched after `after`, up to `upto` and no further than a page of 500 events, with what its
+/// Compares the rows of every order that was touched after `after`, up to `upto` and no further than a page of 100 events, with what its
 /// history comes to as of the live position. For more than one page see [`OrderAudit`].
 pub async fn verify_orders(
     store: Arc<dyn EventStore>,
