@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Where nobody says how many.
 const ORDERS: usize = 12_000;
 /// One at a time takes its time: then at most so many for each in flight.
-const ORDERS_FOR_EACH: usize = 500;
+const ORDERS_FOR_EACH: usize = 2_000;
 
 /// Orders of three lines through a whole `waybill up`, each from its request until it is COMPLETED
 ///
@@ -27,7 +27,7 @@ pub struct SagasBench {
     /// Orders in flight; several are measured one after the other
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256], value_name = "N,…")]
     concurrency: Vec<usize>,
-    /// Orders of a measurement: 12,000 where it isn't said, but at most 500 for each in flight
+    /// Orders of a measurement: 12,000 where it isn't said, but at most 2,000 for each in flight
     #[arg(long, value_name = "N")]
     orders: Option<usize>,
     /// How many of a hundred orders are declined
