@@ -31,7 +31,7 @@ const SMALL_BATCH: usize = 200;
 const SHORT: i64 = 20_000;
 const FETCH_WAIT: Duration = Duration::from_millis(20);
 /// The same while it rests in between: whatever has reached its end is asked about again after this.
-const RESTING_FETCH_WAIT: Duration = Duration::from_millis(500);
+const RESTING_FETCH_WAIT: Duration = Duration::from_millis(100);
 
 /// The positions after `after`, up to and with `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

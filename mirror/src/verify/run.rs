@@ -182,17 +182,19 @@ impl Run {
         Ok(self.states[lane].head.as_deref())
     }
 
-    /// As `peek`, where one is expected: an end is believed when it is still the end after a while.
+    /// As `peek`, where one is expected: an end is believed when it is still the end after a while. It may be an old one, with records behind it.
     fn await_next(&mut self, lane: usize) -> Result<Option<&Read>, MirrorError> {
         while self.peek(lane)?.is_none() {
             let settled_at = *self.settled_at.get_or_insert_with(|| Instant::now() + SETTLES_WITHIN);
-            if Instant::now() >= settled_at {
-                break;
-            }
+            let left = settled_at.saturating_duration_since(Instant::now());
             self.lanes.serve()?;
-            if let Next::Record(read) = self.lanes.next(Lane(lane), SLICE)? {
-                self.states[lane].head = Some(read);
-                self.states[lane].ended = false;
+            match self.lanes.next(Lane(lane), left.min(SLICE))? {
+                Next::Record(read) => {
+                    self.states[lane].head = Some(read);
+                    self.states[lane].ended = false;
+                }
+                Next::Nothing if left.is_zero() => break,
+                Next::Nothing | Next::End => {}
             }
         }
         Ok(self.states[lane].head.as_deref())
