@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     fulfillment::Fulfillment,
     order::{OrderPlaced, Outcome, Stock},
+    saga::SagaState,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -44,6 +45,8 @@ pub(crate) struct OrderRow {
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) version: i32,
     pub(crate) position: i64,
+    /// It goes on by itself: its row lies where an update is cheap.
+    pub(crate) in_motion: bool,
 }
 
 /// A line as it lies in `orders.lines`.
@@ -117,6 +120,7 @@ impl OrderRow {
             updated_at: history.updated_at,
             version: history.version.0,
             position: history.position.0,
+            in_motion: state.saga_state() == SagaState::Running,
         })
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! - 2: rows of sagas that have not ended, since when they wait and until when that is as expected.
 //! - 3: rows of returns and of their sagas. What made version 1 took no return in: its order is parked there.
+//! - 4: which orders are in motion, as the rows of their sagas say.
 use super::{
     ProjectionError, VERSION,
     batch::Rows,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::sql::{
     returns::{remove_strays, untold},
-    sagas::unlike_ours,
+    sagas::{set_in_motion, unlike_ours},
 };
 use domain::saga::Which;
 use eventstore::Position;
@@ -50,6 +51,7 @@ impl Builder {
             rows += page.rows;
             after = page.last;
         }
+        rows += in_time(self.renew_motion()).await?;
         info!(rows, took = ?began.elapsed(), "the read model is as this version makes it");
         Ok(())
     }
@@ -73,6 +75,15 @@ impl Builder {
         write_rows(&mut transaction, None, &rows).await?;
         transaction.commit().await?;
         Ok(Some(Page { last, rows: rows.sagas.len() + rows.new_sagas.len() }))
+    }
+
+    /// Rows that now lie elsewhere.
+    async fn renew_motion(&mut self) -> Result<usize, ProjectionError> {
+        let mut transaction = self.pool.begin().await?;
+        self.hold(&mut transaction).await?;
+        let moved = set_in_motion(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(usize::try_from(moved).unwrap_or(usize::MAX))
     }
 
     /// As far as the rows have come: of a parked order up to the event before the one that parked it.

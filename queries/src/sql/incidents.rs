@@ -42,7 +42,7 @@ pub(crate) struct Standing {
     pub(crate) oldest_seconds: f64,
 }
 
-/// What has not ended; read from the index `sagas_under_way` alone.
+/// What has not ended; of what is at rest, from the index `sagas_under_way` alone.
 pub(crate) async fn standings(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Standing>> {
     sqlx::query_as!(
         Standing,

@@ -82,7 +82,7 @@ pub(crate) struct StockFilter {
 
 type Builder = QueryBuilder<Postgres>;
 
-/// As the index `sagas_under_way` has it.
+/// As the index `sagas_under_way` of what is at rest has it.
 const UNDER_WAY: &str = " AND state NOT IN ('COMPLETED', 'COMPENSATED')";
 
 pub(crate) trait Filter {

@@ -1,4 +1,4 @@
-//! Which rows of `sagas` an earlier version made otherwise.
+//! Which rows of `sagas` an earlier version made otherwise, and which of `orders` by what they say.
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -17,4 +17,19 @@ pub(crate) async fn unlike_ours(conn: &mut PgConnection, after: Uuid, limit: i64
     )
     .fetch_all(conn)
     .await
+}
+
+/// Moves the rows of orders that an earlier version left where they don't belong, and says how many they were.
+pub(crate) async fn set_in_motion(conn: &mut PgConnection) -> sqlx::Result<u64> {
+    let rests = sqlx::query!(
+        "UPDATE orders AS o SET in_motion = false
+          WHERE in_motion AND NOT EXISTS (
+              SELECT FROM sagas AS s WHERE s.saga_id = o.order_id AND s.return_number = 0 AND s.state = 'RUNNING')"
+    );
+    let rest = rests.execute(&mut *conn).await?.rows_affected();
+    let moves = sqlx::query!(
+        "UPDATE orders AS o SET in_motion = true FROM sagas AS s
+          WHERE s.state = 'RUNNING' AND s.return_number = 0 AND o.order_id = s.saga_id AND NOT o.in_motion"
+    );
+    Ok(rest + moves.execute(&mut *conn).await?.rows_affected())
 }

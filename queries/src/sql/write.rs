@@ -14,14 +14,13 @@ pub(crate) async fn rows(conn: &mut PgConnection, advance: Option<&Advance>, row
     let sagas = || rows.new_sagas.iter().chain(&rows.sagas);
     let fulfillments = || rows.new_fulfillments.iter().chain(&rows.fulfillments);
     let returns = || rows.new_returns.iter().chain(&rows.returns);
-    // The empty arrays are the timeline's: it is told from the log (ADR 25).
     // `fetch_all` and not `fetch_one`: it reads on to ReadyForQuery, which is sent after the commit. The row comes before it.
     let written = sqlx::query_scalar!(
         r#"
         SELECT CASE WHEN $1::text IS NULL OR read.advance($1, $2, $3, $4, $5, $6, $7)
             THEN read.write_rows($8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
                 $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51,
-                $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, '{}', '{}', '{}', '{}', '{}', '{}', '{}', $63, $64, $65, $66, $67)
+                $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64, $65, $66, $67, $68)
             ELSE false END AS "written!"
         "#,
         advance.map(|_| NAME),
@@ -43,6 +42,7 @@ pub(crate) async fn rows(conn: &mut PgConnection, advance: Option<&Advance>, row
         &orders().map(|row| row.updated_at).collect::<Vec<_>>(),
         &orders().map(|row| row.version).collect::<Vec<_>>(),
         &orders().map(|row| row.position).collect::<Vec<_>>(),
+        &orders().map(|row| row.in_motion).collect::<Vec<_>>(),
         &placed().map(|row| row.placed_at).collect::<Vec<_>>(),
         &placed().map(|row| row.received_at).collect::<Vec<_>>(),
         &placed().map(|row| row.shop.as_str()).collect::<Vec<_>>() as _,

@@ -50,6 +50,14 @@ const ROWS: &str = "
     INSERT INTO read.sagas (saga_id, order_id, return_number, shop, state, step, attempt, remaining_steps)
     SELECT lpad(to_hex(n + 200000), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 1, 'dev', 'COMPLETED', 'put_away', 1, '{}'
       FROM generate_series(10001, 10100) AS n;
+    INSERT INTO read.orders (order_id, placed_at, received_at, shop, ref, customer_ref, currency, digits, total, lines, charges, status,
+                             fulfillment_status, authorized, captured, refunded, progress, updated_at, version, position, in_motion)
+    SELECT lpad(to_hex(n), 32, '0')::uuid, now() + n * interval '1 s', now(), 'shop-' || n % 100, 'r-' || n, 'c-' || n % 5000, 'USD', 2, 100,
+           '[]', '[]', 'ALLOCATED', 'UNFULFILLED', 0, 0, 0, '[]', now() - n * interval '1 s', 1, n, true
+      FROM generate_series(20001, 25000) AS n;
+    INSERT INTO read.sagas (saga_id, order_id, shop, state, step, attempt, waiting_since, remaining_steps)
+    SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'dev', 'RUNNING', 'authorize_payment', 1, now(), '{}'
+      FROM generate_series(20001, 25000) AS n;
     INSERT INTO read.returns (order_id, number, shop, location, stage, digits, lines)
     SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'dev', 'main', CASE WHEN n % 4000 = 0 THEN 'IN_TRANSIT' ELSE 'COMPLETED' END, 2, '[]'
       FROM generate_series(1, 20000) AS n;

@@ -3,6 +3,7 @@ mod audit;
 mod evolved;
 mod frozen;
 mod missing;
+mod moving;
 mod parked;
 mod past;
 mod raised;

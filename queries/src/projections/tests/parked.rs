@@ -123,13 +123,35 @@ async fn a_row_that_the_database_refuses_parks_its_order_alone() {
     let twin = order_beside(&given, "r-1").await;
     let other = order_beside(&given, "r-2").await;
     given.goes_well(twin, 2).await;
+    given.project().await;
     given.goes_well(first, 10).await;
     given.project().await;
     let [(key, position, cause)] = parked(&given).await.try_into().unwrap();
     assert_eq!((key, position), (twin.0, 2));
-    assert!(cause.contains("orders_ref"), "{cause}");
+    assert!(cause.contains("orders_in_motion_ref"), "{cause}");
     assert_eq!(status(&given, first).await.as_deref(), Some("COMPLETED"));
     assert_eq!(status(&given, other).await.as_deref(), Some("PLACED"));
+    assert_equal(&given, given.store.clone(), 1).await;
+}
+
+#[tokio::test]
+async fn a_row_that_the_database_refuses_where_it_comes_to_rest_parks_its_order_at_that_event() {
+    let given = Given::new().await;
+    let first = order_beside(&given, "r-1").await;
+    given.goes_well(first, 10).await;
+    given.project().await;
+    // As above, but the other has come to rest before: they don't meet until this one does.
+    let twin = order_beside(&given, "r-1").await;
+    given.goes_well(twin, 1).await;
+    let shown = given.project().await;
+    assert_eq!((parked(&given).await, status(&given, twin).await.as_deref()), (vec![], Some("ALLOCATED")));
+    given.goes_well(twin, 10).await;
+    given.project().await;
+    let [(key, position, cause)] = parked(&given).await.try_into().unwrap();
+    assert!(key == twin.0 && position > shown.0, "its rows before that are as they were: {position}");
+    assert_eq!(status(&given, twin).await.as_deref(), Some("SHIPPED"));
+    assert!(cause.contains("orders_ref"), "{cause}");
+    assert_eq!(status(&given, first).await.as_deref(), Some("COMPLETED"));
     assert_equal(&given, given.store.clone(), 1).await;
 }
 

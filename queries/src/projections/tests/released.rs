@@ -133,7 +133,7 @@ async fn a_row_that_the_database_refuses_is_parked_at_its_own_event_when_another
     assert_eq!(ask(&given, twin.0, Verb::Skip).await, Outcome::Parked);
     let [(_, position, cause)] = parked(&given).await.try_into().unwrap();
     assert_eq!(position, placed_at.0);
-    assert!(cause.contains("orders_ref"), "{cause}");
+    assert!(cause.contains("orders_in_motion_ref"), "{cause}");
     assert_equal(&given, given.store.clone(), 1).await;
     running.stop().await;
 }
