@@ -219,6 +219,9 @@ fn arguments(port: u16) -> Vec<String> {
         "max_connections=300",
         "shared_buffers=128MB",
         "max_wal_size=2GB",
+        // What is written goes on to the disk at once. Otherwise the system writes half a minute of it in one go, and commits wait for that.
+        "backend_flush_after=256kB",
+        "bgwriter_lru_maxpages=1000",
         "jit=off",
         "timezone=UTC",
         "log_timezone=UTC",
