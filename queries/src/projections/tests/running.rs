@@ -79,6 +79,18 @@ async fn two_runners_at_once_apply_nothing_twice() {
 }
 
 #[tokio::test]
+async fn the_observer_hears_how_far_the_rows_are_before_anything_happens() {
+    let given = Given::new().await;
+    given.completed("dev", placed("r-1", &[("a", 1)])).await;
+    let head = given.project().await;
+    let mut running = given.run();
+    running.reaches(head).await;
+    let told = running.told.clone();
+    running.stop().await;
+    assert_eq!(told.0.lock().unwrap()[..], [(head, vec![])]);
+}
+
+#[tokio::test]
 async fn the_observer_hears_of_each_order_that_ended_once_its_row_says_so() {
     let given = Given::new().await;
     let mut running = given.run();
