@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 /// From so many records a second on: how many transactions a second. The fastest first.
-const BEATS: [(f64, u32); 2] = [(5_000.0, 4), (2_000.0, 10)];
+const BEATS: [(f64, u32); 3] = [(5_000.0, 4), (2_000.0, 10), (700.0, 20)];
 /// How long records are counted, at least, before it is said how fast they come.
 const COUNTED: Duration = Duration::from_millis(100);
 
@@ -50,12 +50,17 @@ mod tests {
         for (pause, records, took, rests) in [
             // A burst, and one after a silence.
             (ms(1), 150, ms(9), ms(0)),
-            (ms(500), 700, ms(10), ms(0)),
-            // 1,000 a second for 100 ms.
+            (ms(500), 200, ms(10), ms(0)),
+            // 500 a second for 100 ms.
+            (ms(40), 25, ms(10), ms(0)),
+            (ms(40), 25, ms(10), ms(0)),
+            // 1,000 a second: twenty times a second.
             (ms(40), 50, ms(10), ms(0)),
-            (ms(40), 50, ms(10), ms(0)),
-            // 4,000 a second: known after 100 ms, then ten times a second.
-            (ms(30), 200, ms(20), ms(0)),
+            (ms(40), 50, ms(10), ms(40)),
+            (ms(40), 50, ms(10), ms(40)),
+            (ms(40), 50, ms(10), ms(40)),
+            // 4,000 a second: known after 100 ms, then ten times.
+            (ms(30), 200, ms(20), ms(30)),
             (ms(30), 200, ms(20), ms(80)),
             (ms(80), 400, ms(20), ms(80)),
             // 10,000 a second: four times.
