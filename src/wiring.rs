@@ -12,8 +12,12 @@ pub use app::{Addresses, App};
 use crate::{config::Settings, embedded::data_dir};
 use anyhow::{Context, Result};
 use eventstore::{EventStore, Position, sql::pool_options};
+use futures_util::future::join_all;
 use mirror::{Gone, KafkaConfig, Start};
-use sqlx::PgPool;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use std::time::{Duration, Instant};
 
 /// Connections of the pool: reads, and what no batch gathers.
@@ -32,8 +36,26 @@ pub fn database_url(settings: &Settings) -> Result<String> {
 
 /// A pool whose first connection stands.
 pub async fn pool(url: &str) -> Result<PgPool> {
-    let options = pool_options().max_connections(POOL_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
-    options.connect(url).await.context("PostgreSQL can't be reached: check DATABASE_URL")
+    options().connect(url).await.context("PostgreSQL can't be reached: check DATABASE_URL")
+}
+
+/// A pool of which every connection stands, and is replaced as it ends: whoever opened one under load would be kept waiting by those who
+/// have theirs. Where the database gives fewer, the rest are opened as they are needed.
+async fn standing_pool(database: &PgConnectOptions) -> Result<PgPool> {
+    let pool = options().min_connections(POOL_CONNECTIONS).connect_lazy_with(database.clone());
+    let opened = join_all((0..POOL_CONNECTIONS).map(|_| pool.acquire())).await;
+    let standing = opened.iter().flatten().count();
+    if let Some(Err(error)) = opened.into_iter().find(Result::is_err) {
+        if standing == 0 {
+            return Err(error).context("PostgreSQL can't be reached");
+        }
+        tracing::warn!(%error, standing, "PostgreSQL gives fewer than {POOL_CONNECTIONS} connections");
+    }
+    Ok(pool)
+}
+
+fn options() -> PgPoolOptions {
+    pool_options().max_connections(POOL_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT)
 }
 
 /// What Kafka holds against the store.

@@ -122,7 +122,7 @@ impl GroupCommit {
         recent: Arc<Recent>,
     ) -> GroupCommit {
         let (near, waiting) = GroupCommit::new(limits);
-        tokio::spawn(Batches { writer, limits, head, recent, waiting, held: VecDeque::new() }.run());
+        tokio::spawn(Batches { writer, limits, head, recent, waiting, held: VecDeque::new(), written: 0 }.run());
         near
     }
 }
@@ -136,6 +136,8 @@ struct Batches<W> {
     waiting: mpsc::Receiver<Waiting>,
     /// Taken from the queue, but left out of the batches so far; before all that is in the queue.
     held: VecDeque<Waiting>,
+    /// The members of the batch before.
+    written: usize,
 }
 
 impl<W: Writer> Batches<W> {
@@ -149,6 +151,7 @@ impl<W: Writer> Batches<W> {
             }
             self.drain().await;
             let batch = self.gather();
+            self.written = batch.len();
             observe(&batch);
             let started = Instant::now();
             let recent = Arc::clone(&self.recent);
@@ -160,8 +163,10 @@ impl<W: Writer> Batches<W> {
     }
 
     /// Takes in what waits. Whoever has just been answered is about to append again: the first of them must not go alone, while the
-    /// others wait for its commit. So the rest get their turn, as long as that brings any.
+    /// others wait for its commit. So the rest get their turn, as long as that brings any. But where many have waited for the batch
+    /// before, they go at once: the database has nothing to do meanwhile.
     async fn drain(&mut self) {
+        let enough = self.limits.max_members.min((self.written / 4).max(2));
         loop {
             let before = self.held.len();
             while self.held.len() < self.limits.queue
@@ -169,7 +174,7 @@ impl<W: Writer> Batches<W> {
             {
                 self.held.push_back(next);
             }
-            if self.held.len() == before || self.held.len() >= self.limits.max_members {
+            if self.held.len() == before || self.held.len() >= enough {
                 return;
             }
             tokio::task::yield_now().await;

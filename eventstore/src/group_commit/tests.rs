@@ -153,6 +153,38 @@ async fn what_waits_while_a_batch_is_under_way_is_the_next_batch() {
 }
 
 #[tokio::test]
+async fn those_just_answered_get_their_turn_but_not_where_many_have_waited_for_the_batch_before() {
+    for (waited, next) in [(3, 19), (4, 4)] {
+        let bench = bench(Limits::default(), 0, 0);
+        let first = bench.hand_in(id(), "first").await;
+        let twice: Vec<_> = (0..16)
+            .map(|_| {
+                let commit = bench.commit.clone();
+                tokio::spawn(async move {
+                    for event_type in ["once", "again"] {
+                        let prepared = Arc::new(Prepared::new(append(id(), event_type)).unwrap());
+                        commit.append(prepared).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        bench.gate.add_permits(1);
+        first.await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        for _ in 0..waited {
+            bench.hand_in(id(), "waited").await;
+        }
+        bench.gate.add_permits(3);
+        for appender in twice {
+            appender.await.unwrap();
+        }
+        let sizes: Vec<usize> = bench.batches().iter().map(Vec::len).collect();
+        assert_eq!(sizes[..3], [1, 16, next], "{waited} waited");
+    }
+}
+
+#[tokio::test]
 async fn who_comes_second_on_a_stream_waits_and_is_not_overtaken() {
     let bench = bench(Limits::default(), 0, 0);
     let (busy, free) = (id(), id());
