@@ -9,7 +9,11 @@ mod reports;
 
 pub use app::{Addresses, App};
 
-use crate::{config::Settings, embedded::data_dir};
+use crate::{
+    config::Settings,
+    embedded::data_dir,
+    roles::{Role, Roles},
+};
 use anyhow::{Context, Result};
 use eventstore::{EventStore, Position, sql::pool_options};
 use futures_util::future::join_all;
@@ -39,17 +43,23 @@ pub async fn pool(url: &str) -> Result<PgPool> {
     options().connect(url).await.context("PostgreSQL can't be reached: check DATABASE_URL")
 }
 
-/// A pool of which every connection stands, and is replaced as it ends: whoever opened one under load would be kept waiting by those who
-/// have theirs. Where the database gives fewer, the rest are opened as they are needed.
-async fn standing_pool(database: &PgConnectOptions) -> Result<PgPool> {
-    let pool = options().min_connections(POOL_CONNECTIONS).connect_lazy_with(database.clone());
-    let opened = join_all((0..POOL_CONNECTIONS).map(|_| pool.acquire())).await;
+/// How many connections stand from the start on. Where much comes at once, all: whoever opened one under load would be kept waiting by those who
+/// have theirs. The other roles do one thing after another.
+fn standing_connections(roles: &Roles) -> u32 {
+    if roles.has(Role::Api) || roles.has(Role::Sagas) { POOL_CONNECTIONS } else { 1 }
+}
+
+/// A pool of which so many connections stand, and are replaced as they end. The rest are opened as they are needed; also where the database
+/// gives fewer.
+async fn standing_pool(database: &PgConnectOptions, connections: u32) -> Result<PgPool> {
+    let pool = options().min_connections(connections).connect_lazy_with(database.clone());
+    let opened = join_all((0..connections).map(|_| pool.acquire())).await;
     let standing = opened.iter().flatten().count();
     if let Some(Err(error)) = opened.into_iter().find(Result::is_err) {
         if standing == 0 {
             return Err(error).context("PostgreSQL can't be reached");
         }
-        tracing::warn!(%error, standing, "PostgreSQL gives fewer than {POOL_CONNECTIONS} connections");
+        tracing::warn!(%error, standing, "PostgreSQL gives fewer than {connections} connections");
     }
     Ok(pool)
 }

@@ -1,5 +1,4 @@
-//! A small bounded cache in memory. Two generations: when the young one is full it becomes the old one, and what was old is forgotten.
-//! It tells its size and how often it helped, under its name.
+//! A small bounded cache in memory that tells its size and how often it helped, under its name.
 use metrics::{counter, gauge};
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -9,22 +8,23 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Cache<K, V> {
     name: &'static str,
-    /// Of each generation.
-    capacity: usize,
     /// How long an entry is believed.
     ttl: Duration,
-    generations: Mutex<Generations<K, V>>,
+    generations: Mutex<Generations<K, (V, Instant)>>,
 }
 
-struct Generations<K, V> {
-    young: HashMap<K, (V, Instant)>,
-    old: HashMap<K, (V, Instant)>,
+/// A bounded map: when the young generation is full it becomes the old one, and what was old is forgotten.
+#[derive(Debug)]
+pub(crate) struct Generations<K, V> {
+    /// Of each generation.
+    capacity: usize,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
 }
 
 impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     pub(crate) fn new(capacity: usize, ttl: Duration) -> Self {
-        let generations = Mutex::new(Generations { young: HashMap::new(), old: HashMap::new() });
-        Cache { name: "unnamed", capacity, ttl, generations }
+        Cache { name: "unnamed", ttl, generations: Mutex::new(Generations::new(capacity)) }
     }
 
     /// What its metrics call it.
@@ -37,10 +37,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         K: Borrow<Q>,
     {
         let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((key, value)) = all.old.remove_entry(key) {
-            all.insert(key, value, self.capacity);
-        }
-        let found = all.young.get(key).filter(|(_, since)| since.elapsed() < self.ttl).map(|(value, _)| value.clone());
+        let found = all.get(key).filter(|(_, since)| since.elapsed() < self.ttl).map(|(value, _)| value.clone());
         drop(all);
         let outcome = if found.is_some() { "hit" } else { "miss" };
         counter!("waybill_cache_lookups_total", "cache" => self.name, "outcome" => outcome).increment(1);
@@ -49,35 +46,67 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
 
     pub(crate) fn insert(&self, key: K, value: V) {
         let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        all.old.remove(&key);
-        all.insert(key, (value, Instant::now()), self.capacity);
-        let held = all.young.len() + all.old.len();
+        all.insert(key, (value, Instant::now()));
+        let held = all.len();
         drop(all);
         gauge!("waybill_cache_entries", "cache" => self.name).set(held as f64);
     }
 
     pub(crate) fn clear(&self) {
         let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        all.young.clear();
-        all.old.clear();
+        all.clear();
         drop(all);
         gauge!("waybill_cache_entries", "cache" => self.name).set(0.0);
     }
 }
 
 impl<K: Hash + Eq, V> Generations<K, V> {
-    fn insert(&mut self, key: K, value: (V, Instant), capacity: usize) {
-        if self.young.len() >= capacity && !self.young.contains_key(&key) {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Generations { capacity, young: HashMap::new(), old: HashMap::new() }
+    }
+
+    /// What is asked for stays.
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        if let Some((key, value)) = self.old.remove_entry(key) {
+            self.add(key, value);
+        }
+        self.young.get(key)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        self.old.remove(&key);
+        self.add(key, value);
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
+    fn add(&mut self, key: K, value: V) {
+        if self.young.len() >= self.capacity && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
+    }
+
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
     }
 }
 
 /// Says nothing of what is in it: that may be secret.
 impl<K, V> std::fmt::Debug for Cache<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cache").field("capacity", &self.capacity).finish_non_exhaustive()
+        f.debug_struct("Cache").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,8 @@ impl Core {
     /// Waits for the database as long as it takes; fails for what waiting does not mend. A process that may append refuses a replica's copy.
     pub(super) async fn open(settings: &Settings, at: &Addresses, health: &Health) -> Result<Core> {
         let database: PgConnectOptions = at.postgres.parse().context("DATABASE_URL is no PostgreSQL URL")?;
-        let pool = database_pool(&database, health).await;
+        let standing = super::standing_connections(&settings.roles);
+        let pool = database_pool(&database, standing, health).await;
         while let Err(error) = sql::migrate(&pool).await {
             if !error.may_pass() {
                 return Err(error.into());
@@ -88,13 +89,13 @@ async fn open_replica(pool: &PgPool, kafka: &KafkaConfig, from_scratch: bool) ->
 }
 
 /// Tries until the database answers, and says what it waits for.
-async fn database_pool(database: &PgConnectOptions, health: &Health) -> PgPool {
+async fn database_pool(database: &PgConnectOptions, standing: u32, health: &Health) -> PgPool {
     loop {
         // One try at a time: the pool would try for seconds before it says why.
         let tried = match PgConnection::connect_with(database).await {
             Ok(connection) => {
                 drop(connection);
-                super::standing_pool(database).await
+                super::standing_pool(database, standing).await
             }
             Err(error) => Err(error.into()),
         };

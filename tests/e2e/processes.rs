@@ -100,6 +100,13 @@ async fn an_order_placed_at_one_process_is_waited_for_there_while_others_do_the_
     let shown = api.client.graphql("support", query, json!({"id": id})).await;
     assert_eq!(shown["order"]["status"], "COMPLETED", "whoever was answered 200 reads it so");
 
+    // Where much comes at once the connections stand; who does one thing after another has a few.
+    for (app, least, most) in [(&api, 16, 16), (&sagas, 16, 16), (&relay, 1, 8), (&projections, 1, 8)] {
+        let open = app.client.metric("waybill_pool_connections{state=\"in_use\"}").await.unwrap()
+            + app.client.metric("waybill_pool_connections{state=\"idle\"}").await.unwrap();
+        assert!((f64::from(least)..=f64::from(most)).contains(&open), "{open} connections, not {least} to {most}");
+    }
+
     // What a process isn't for is not there.
     assert_eq!(relay.client.get("shop", "/v1/orders/x").await.status, StatusCode::NOT_FOUND);
     assert_eq!(sagas.client.get("shop", "/graphql").await.status, StatusCode::NOT_FOUND);

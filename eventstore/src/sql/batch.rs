@@ -1,4 +1,5 @@
 //! A batch as the columns that `append_batch` takes. Indices count from 1, as in SQL.
+use super::versions::Versions;
 use crate::checksum::Sent;
 use crate::prepared::Prepared;
 use crate::{CheckpointWrite, Expected, Lifetime, TimerChange, slot_of};
@@ -17,6 +18,7 @@ pub(super) struct Columns<'a> {
     pub(super) s_id: Vec<Uuid>,
     pub(super) s_kind: Vec<&'a str>,
     pub(super) s_expected: Vec<Option<i32>>,
+    pub(super) s_as_of: Vec<Option<i64>>,
     pub(super) e_member: Vec<i32>,
     pub(super) e_stream: Vec<i32>,
     pub(super) e_nth: Vec<i32>,
@@ -63,7 +65,7 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(batch: &[&'a Prepared]) -> Columns<'a> {
+    pub(super) fn of(batch: &[&'a Prepared], versions: &mut Versions) -> Columns<'a> {
         let mut columns = Columns::default();
         let mut keys: HashMap<(&'a str, &'a str), i32> = HashMap::new();
         let mut accounts: HashMap<&'a str, i32> = HashMap::new();
@@ -74,7 +76,7 @@ impl<'a> Columns<'a> {
             columns.m_metadata.push(&prepared.metadata);
             columns.m_before.push(count(&columns.e_member));
             columns.m_events.push(count(&prepared.events));
-            columns.add_events(prepared, member);
+            columns.add_events(prepared, member, versions);
             columns.add_claims(prepared, member, &mut keys);
             columns.add_balances(prepared, member, &mut accounts);
             columns.add_timers(prepared, member);
@@ -101,12 +103,19 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// As it has to be while there is no partition for those that expire.
-    pub(super) fn keep_claims_for_ever(&mut self) {
-        self.k_day.iter_mut().for_each(|day| *day = None);
+    /// As it has to be while there is no partition for those that expire. Whether that changes anything.
+    pub(super) fn keep_claims_for_ever(&mut self) -> bool {
+        let kept = self.k_day.iter_mut().filter_map(Option::take);
+        kept.count() > 0
     }
 
-    fn add_events(&mut self, prepared: &'a Prepared, member: i32) {
+    /// As it has to be where a stream has begun already. Whether that changes anything.
+    pub(super) fn look_up_versions(&mut self) -> bool {
+        let known = self.s_as_of.iter_mut().filter_map(Option::take);
+        known.count() > 0
+    }
+
+    fn add_events(&mut self, prepared: &'a Prepared, member: i32, versions: &mut Versions) {
         let first_stream = count(&self.s_id) + 1;
         for part in &prepared.append.streams {
             self.s_member.push(member);
@@ -116,6 +125,7 @@ impl<'a> Columns<'a> {
                 Expected::Exact(version) => Some(version.0),
                 Expected::Any => None,
             });
+            self.s_as_of.push(versions.as_of(part));
         }
         for at in &prepared.events {
             let event = &prepared.append.streams[at.stream].events[at.event];

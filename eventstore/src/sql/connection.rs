@@ -1,4 +1,5 @@
 //! The connection that appends: opened when needed, remembered so that its end can be made sure of.
+use super::versions::Versions;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Error, PgConnection, PgPool};
@@ -19,8 +20,21 @@ struct Backend {
 #[derive(Debug)]
 pub(super) struct AppendConnection {
     options: Arc<PgConnectOptions>,
-    open: Option<PgConnection>,
+    open: Option<Open>,
     backend: Option<Backend>,
+}
+
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) connection: PgConnection,
+    /// What it knows.
+    pub(super) versions: Versions,
+}
+
+impl Open {
+    fn new(connection: PgConnection) -> Open {
+        Open { connection, versions: Versions::new() }
+    }
 }
 
 impl AppendConnection {
@@ -29,16 +43,16 @@ impl AppendConnection {
     }
 
     /// The open connection, or a new one.
-    pub(super) async fn get(&mut self) -> Result<&mut PgConnection, Error> {
-        let connection = match self.open.take() {
-            Some(connection) => connection,
+    pub(super) async fn get(&mut self) -> Result<&mut Open, Error> {
+        let open = match self.open.take() {
+            Some(open) => open,
             None => {
                 let (connection, backend) = open(&self.options).await?;
                 self.backend = Some(backend);
-                connection
+                Open::new(connection)
             }
         };
-        Ok(self.open.insert(connection))
+        Ok(self.open.insert(open))
     }
 
     /// Lets go of a connection that is broken. Its server process may still be at work: see `bury`.
@@ -65,7 +79,7 @@ impl AppendConnection {
             }
         }
         self.backend = Some(backend);
-        Ok(self.open.insert(connection))
+        Ok(&mut self.open.insert(Open::new(connection)).connection)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod replica;
 pub mod restoring;
 pub mod slots;
 pub mod transfer;
+mod versions;
 mod write;
 
 pub use claim_days::{ClaimDays, DAYS_AHEAD};

@@ -5,7 +5,10 @@ use crate::contract::race::Dice;
 use crate::group_commit::Writer;
 use crate::prepared::Prepared;
 use crate::testing::TestPostgres;
-use crate::{Append, AppendError, Appended, EventStore, Fence, Log, MemoryEventStore, Position, Slot, StreamId};
+use crate::{
+    Append, AppendError, Appended, EventStore, Fence, Log, MemoryEventStore, Position, Slot, StreamId, Version,
+};
+use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -36,7 +39,7 @@ async fn whoever_is_woken_by_an_append_of_this_process_finds_it_in_memory() {
     assert!(missed <= 10, "{missed} of 1,000");
 }
 
-/// Members of one batch get, one by one, what they would get one after the other.
+/// Members of one batch get, one by one, what they would get one after the other; whichever of two processes writes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
     let (mut taken, mut refused) = (0, [0; 5]);
@@ -45,7 +48,7 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
         let pool = database.pool().await;
         migrate(&pool).await.unwrap();
         slots::begin_log(&pool, Log::MAIN).await.unwrap();
-        let mut writer = PgWriter::new(&pool, Log::MAIN, Arc::default());
+        let mut writers = [(); 2].map(|()| PgWriter::new(&pool, Log::MAIN, Arc::default()));
         let model = MemoryEventStore::default();
         let owner = Uuid::now_v7();
         let held = [Slot(1), Slot(2)];
@@ -58,6 +61,7 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
             let size = 1 + dice.roll(30) as usize;
             let appends: Vec<Append> = streams.iter().take(size).map(|own| random_append(&mut dice, own)).collect();
             let members: Vec<Prepared> = appends.iter().map(|a| Prepared::new(a.clone()).unwrap()).collect();
+            let writer = &mut writers[dice.roll(2) as usize];
             let answers = writer.write(&members.iter().collect::<Vec<_>>()).await.unwrap().outcomes;
             assert_eq!(answers.len(), appends.len());
             for ((given, answer), n) in appends.into_iter().zip(answers).zip(0..) {
@@ -91,6 +95,68 @@ async fn each_member_of_a_batch_gets_the_answer_it_would_get_alone() {
         }
     }
     assert!(taken > 100 && refused.iter().all(|count| *count > 10), "this shows nothing: {taken} {refused:?}");
+}
+
+/// Looks at the index of versions, as the database counts them. What a session has counted is told at its end.
+async fn look_ups(pool: &PgPool, at_least: i64) -> i64 {
+    let counted = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'events_stream_version'";
+    let mut look_ups = 0;
+    for _ in 0..100 {
+        look_ups = sqlx::query_scalar::<_, i64>(counted).fetch_one(pool).await.unwrap();
+        if look_ups >= at_least {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    look_ups
+}
+
+#[tokio::test]
+async fn versions_are_looked_up_only_where_others_have_appended_since() {
+    let database = TestPostgres::shared().await.database().await;
+    let pool = database.pool().await;
+    migrate(&pool).await.unwrap();
+    slots::begin_log(&pool, Log::MAIN).await.unwrap();
+    let [mut ours, mut theirs] = [(); 2].map(|()| PgWriter::new(&pool, Log::MAIN, Arc::default()));
+    let streams: Vec<StreamId> = (0..20).map(|_| stream()).collect();
+    // Each also depends on another stream that has no event.
+    let write = async |writer: &mut PgWriter, streams: &[StreamId], version| {
+        let append =
+            |own: &StreamId| append().with(own, version, &["a", "b"]).with(&StreamId::new(own.id, "saga"), 0, &[]);
+        let members: Vec<_> = streams.iter().map(|own| Prepared::new(append(own)).unwrap()).collect();
+        writer.write(&members.iter().collect::<Vec<_>>()).await.unwrap().outcomes
+    };
+    let mut expected = 20;
+    for version in [0, 2, 4] {
+        assert!(write(&mut ours, &streams, version).await.iter().all(Result::is_ok));
+    }
+    // Others go on with two of them, and begin what was not there: all of that is looked up, and then all of ours.
+    expected += 2 * 2;
+    assert!(write(&mut theirs, &streams[..2], 6).await.iter().all(Result::is_ok));
+    let saga = Prepared::new(append().with(&StreamId::new(streams[2].id, "saga"), 0, &["c"])).unwrap();
+    theirs.write(&[&saga]).await.unwrap();
+    expected += 2 * 4;
+    let answers = write(&mut ours, &streams[..4], 6).await;
+    let conflict = |answer: &Result<Appended, AppendError>| match answer {
+        Err(AppendError::Conflict { stream, actual, .. }) => (stream.clone(), actual.0),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(conflict(&answers[0]), (streams[0].clone(), 8));
+    assert_eq!(conflict(&answers[1]), (streams[1].clone(), 8));
+    assert_eq!(conflict(&answers[2]), (StreamId::new(streams[2].id, "saga"), 1));
+    assert!(answers[3].is_ok(), "the others of the batch are taken: {answers:?}");
+    // What was appended at whatever version has one that only the store knows.
+    let any = Prepared::new(append().with_any(&streams[3], &["d"])).unwrap();
+    ours.write(&[&any]).await.unwrap().outcomes[0].as_ref().unwrap();
+    expected += 1 + 1;
+    assert_eq!(conflict(&write(&mut ours, &streams[3..4], 8).await[0]), (streams[3].clone(), 9));
+    // No stream begins twice. What is not known is looked up, and all of it when the batch is sent again.
+    expected += 2 + 2 * 2;
+    let answers = write(&mut ours, &[streams[4].clone(), stream()], 0).await;
+    assert_eq!(conflict(&answers[0]), (streams[4].clone(), 6));
+    assert!(answers[1].is_ok(), "{answers:?}");
+    drop((ours, theirs));
+    assert_eq!(look_ups(&pool, expected).await, expected);
 }
 
 /// All but the time.

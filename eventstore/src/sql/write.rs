@@ -1,6 +1,6 @@
 //! Writes batches: one call of `append_batch`, one round trip, one commit.
 use super::batch::Columns;
-use super::connection::AppendConnection;
+use super::connection::{AppendConnection, Open};
 use super::recall::recall;
 use crate::group_commit::{WriteError, Writer, Written};
 use crate::prepared::Prepared;
@@ -47,20 +47,36 @@ impl PgWriter {
 impl Writer for PgWriter {
     async fn write(&mut self, batch: &[&Prepared]) -> Result<Written, WriteError> {
         let log = self.log;
-        let connection = self.connection.get().await.map_err(|error| WriteError::Unavailable(error.to_string()))?;
-        let mut columns = Columns::of(batch);
-        let mut answered = tokio::time::timeout(WRITE_TIMEOUT, call(&mut *connection, log, &columns)).await;
-        if let Ok(Err(error)) = &answered
-            && misses_a_partition(error)
-        {
-            // Nobody is to wait, and no key to be forgotten, because a table is not there yet.
-            self.missed.notify_one();
-            counter!("waybill_claims_without_partition_total").increment(1);
-            columns.keep_claims_for_ever();
-            answered = tokio::time::timeout(WRITE_TIMEOUT, call(connection, log, &columns)).await;
-        }
+        let open = self.connection.get().await.map_err(|error| WriteError::Unavailable(error.to_string()))?;
+        let Open { connection, versions } = open;
+        let mut columns = Columns::of(batch, versions);
+        let answered = loop {
+            let answered = tokio::time::timeout(WRITE_TIMEOUT, call(&mut *connection, log, &columns)).await;
+            let Ok(Err(error)) = &answered else { break answered };
+            let is_mended = match Amiss::of(error) {
+                // Nobody is to wait, and no key to be forgotten, because a table is not there yet.
+                Some(Amiss::Partition) => {
+                    self.missed.notify_one();
+                    counter!("waybill_claims_without_partition_total").increment(1);
+                    columns.keep_claims_for_ever()
+                }
+                Some(Amiss::Stream) => {
+                    counter!("waybill_append_streams_begun_before_total").increment(1);
+                    columns.look_up_versions()
+                }
+                None => false,
+            };
+            if !is_mended {
+                break answered;
+            }
+        };
         let failure = match answered {
-            Ok(Ok(answered)) => return Ok(answered.outcomes(batch)),
+            Ok(Ok(answered)) => {
+                let base = Position(answered.base);
+                let written = answered.outcomes(batch);
+                versions.committed(batch, base, &written);
+                return Ok(written);
+            }
             Ok(Err(error)) => judge(&error),
             Err(_) => WriteError::Lost(format!("no answer for {} s", WRITE_TIMEOUT.as_secs())),
         };
@@ -79,10 +95,23 @@ impl Writer for PgWriter {
     }
 }
 
-/// Whether the batch failed because there is no partition for the claims of its day.
-fn misses_a_partition(error: &Error) -> bool {
-    matches!(error, Error::Database(reported)
-        if reported.code().as_deref() == Some("23514") && reported.table() == Some("expiring_claims") && reported.constraint().is_none())
+/// What a batch supposed and the database found otherwise: it has written nothing, and is sent again without.
+enum Amiss {
+    /// That there is a partition for the claims of its day.
+    Partition,
+    /// That a stream begins. Once its version is looked up, whose fault that is is told before anything is written.
+    Stream,
+}
+
+impl Amiss {
+    fn of(error: &Error) -> Option<Amiss> {
+        let Error::Database(reported) = error else { return None };
+        match (reported.code().as_deref(), reported.table(), reported.constraint()) {
+            (Some("23514"), Some("expiring_claims"), None) => Some(Amiss::Partition),
+            (Some("23505"), _, Some("events_stream_version")) => Some(Amiss::Stream),
+            _ => None,
+        }
+    }
 }
 
 /// What a failed call means. An error that the server reports has undone everything, unless the server itself was going away.
@@ -158,7 +187,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
                   refusals AS "refusals: Json<Vec<Refused>>"
              FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                                $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41,
-                               $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52)"#,
+                               $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53)"#,
         log.0,
         &c.m_command,
         &c.m_shop as _,
@@ -211,6 +240,7 @@ async fn call(connection: &mut PgConnection, log: Log, c: &Columns<'_>) -> Resul
         &c.v_subject,
         &c.v_person,
         &c.v_sealed as _,
+        &c.s_as_of as _,
     )
     .fetch_all(connection)
     .await?;
