@@ -14,6 +14,7 @@ use crate::{
 };
 use eventstore::{Incarnation, Lives, Position, RecordedEvent};
 use rdkafka::{
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -39,18 +40,54 @@ pub struct Tail {
     pub last: Option<Decoded>,
 }
 
-/// First and last stable offset of every lane. A leader that has just moved is asked for again, for a while. Blocks.
+/// First and last stable offset of every lane. Blocks.
 pub(crate) fn watermarks(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<(i64, i64)>, MirrorError> {
+    let (first, end) = (first_offsets(consumer, routing)?, end_offsets(consumer, routing)?);
+    Ok(first.into_iter().zip(end).collect())
+}
+
+/// The first offset of every lane that is still there. Blocks.
+pub(crate) fn first_offsets(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<i64>, MirrorError> {
+    offsets(consumer, routing, Offset::Beginning)
+}
+
+/// The last stable offset of every lane, where the next record will be. Blocks.
+pub(crate) fn end_offsets(consumer: &BaseConsumer<Quiet>, routing: &Routing) -> Result<Vec<i64>, MirrorError> {
+    offsets(consumer, routing, Offset::End)
+}
+
+/// Asks each leader once for all of its partitions: as a time, the beginning and the end stand for themselves. A leader that has just moved is asked for
+/// again, for a while.
+fn offsets(consumer: &BaseConsumer<Quiet>, routing: &Routing, of: Offset) -> Result<Vec<i64>, MirrorError> {
     let deadline = Instant::now() + METADATA_TIMEOUT;
-    let of_lane = |topic: Topic, partition: i32| loop {
-        match consumer.fetch_watermarks(routing.name(topic), partition, METADATA_TIMEOUT) {
-            Err(KafkaError::MetadataFetch(code)) if is_moving(code) && Instant::now() < deadline => {
+    loop {
+        match offsets_once(consumer, routing, of) {
+            Err(KafkaError::MetadataFetch(code) | KafkaError::OffsetFetch(code))
+                if is_moving(code) && Instant::now() < deadline =>
+            {
                 std::thread::sleep(MOVING_PAUSE);
             }
-            marks => return Ok(marks?),
+            told => return Ok(told?),
+        }
+    }
+}
+
+fn offsets_once(consumer: &BaseConsumer<Quiet>, routing: &Routing, of: Offset) -> Result<Vec<i64>, KafkaError> {
+    let mut asked = TopicPartitionList::with_capacity(routing.lane_count());
+    for (_, topic, partition) in routing.lanes() {
+        asked.add_partition_offset(routing.name(topic), partition, of)?;
+    }
+    let told = consumer.offsets_for_times(asked, METADATA_TIMEOUT)?;
+    let of_lane = |(_, topic, partition)| {
+        let unknown = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition);
+        let told = told.find_partition(routing.name(topic), partition).ok_or(unknown.clone())?;
+        told.error()?;
+        match told.offset() {
+            Offset::Offset(offset) => Ok(offset),
+            _ => Err(unknown),
         }
     };
-    routing.lanes().map(|(_, topic, partition)| of_lane(topic, partition)).collect()
+    routing.lanes().map(of_lane).collect()
 }
 
 /// Another broker leads the partition, or none does yet.

@@ -163,8 +163,8 @@ impl Reader {
     fn open(config: &KafkaConfig, routing: Routing, begins: &[Begin]) -> Result<Reader, MirrorError> {
         // Apart from the one that has sought: that one fetches little.
         let consumer = lanes::consumer(config, "waybill-recover-reader", "read_committed", Fetch::Ahead, LATENCY)?;
-        let marks = chain::watermarks(&consumer, &routing)?;
-        let is_open = |lane: &Lane| begins[lane.0].offset < marks[lane.0].1;
+        let ends = chain::end_offsets(&consumer, &routing)?;
+        let is_open = |lane: &Lane| begins[lane.0].offset < ends[lane.0];
         let ended = (0..begins.len()).map(|lane| !is_open(&Lane(lane))).collect();
         let from: Vec<_> = (0..begins.len()).map(Lane).filter(is_open).map(|l| (l, begins[l.0].offset)).collect();
         let heads = begins.iter().map(|_| None).collect();

@@ -108,8 +108,8 @@ pub(crate) fn offsets_after(
     after: Place,
 ) -> Result<Vec<Begin>, MirrorError> {
     if after == Place::START {
-        let marks = chain::watermarks(consumer, routing)?;
-        return Ok(marks.into_iter().map(|(low, _)| Begin { offset: low, before: None }).collect());
+        let first = chain::first_offsets(consumer, routing)?;
+        return Ok(first.into_iter().map(|offset| Begin { offset, before: None }).collect());
     }
     offsets_beyond(consumer, routing, |found| Ok(found.place() <= after))
 }

@@ -8,7 +8,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 use serde::Deserialize;
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// How long a request to the cluster's controller may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -154,25 +154,28 @@ pub(crate) fn find<C: ConsumerContext>(
     Ok(Some(Routing { names, partitions }))
 }
 
-/// Finds the topics, making those that are missing: without end by default, and never compacted.
-pub(crate) async fn ensure<C: ConsumerContext + 'static>(
+/// As `find`, off the async threads.
+pub(crate) async fn look<C: ConsumerContext + 'static>(
     config: &KafkaConfig,
     log: Log,
-    client: std::sync::Arc<BaseConsumer<C>>,
+    client: Arc<BaseConsumer<C>>,
+) -> Result<Option<Routing>, MirrorError> {
+    let config = config.clone();
+    blocking(move || find(&config, log, &client)).await
+}
+
+/// Makes the topics that are missing: without end by default, and never compacted. Answers what they are then.
+pub(crate) async fn make<C: ConsumerContext + 'static>(
+    config: &KafkaConfig,
+    log: Log,
+    client: Arc<BaseConsumer<C>>,
 ) -> Result<Routing, MirrorError> {
-    let look = {
-        let (config, client) = (config.clone(), client.clone());
-        move || find(&config, log, &client)
-    };
-    if let Some(routing) = blocking(look.clone()).await? {
-        return Ok(routing);
-    }
     create(config, log).await?;
     // The controller has them; the broker that we ask may need a moment more.
     let pause = Duration::from_millis(50);
     let tries = METADATA_TIMEOUT.as_millis() / pause.as_millis();
     for _ in 0..tries {
-        if let Some(routing) = blocking(look.clone()).await? {
+        if let Some(routing) = look(config, log, client.clone()).await? {
             return Ok(routing);
         }
         tokio::time::sleep(pause).await;

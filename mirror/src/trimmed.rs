@@ -15,9 +15,9 @@ pub async fn trimmed_beyond(config: &KafkaConfig, log: Log, after: Place) -> Res
     blocking(move || {
         let consumer = lanes::consumer(&config, "waybill-trimmed", "read_committed", Fetch::Little, FETCH_WAIT)?;
         let Some(routing) = topics::find(&config, log, &consumer)? else { return Ok(None) };
-        let marks = chain::watermarks(&consumer, &routing)?;
+        let first = chain::first_offsets(&consumer, &routing)?;
         // The record before the first one that is left must not be needed.
-        let cut = routing.lanes().map(|(lane, ..)| (lane, marks[lane.0].0));
+        let cut = routing.lanes().map(|(lane, ..)| (lane, first[lane.0]));
         let cut: Vec<(Lane, i64)> = cut.filter(|(_, low)| *low > 0).collect();
         let lanes = Lanes::open(consumer, &routing, &cut)?;
         for (lane, _) in cut {

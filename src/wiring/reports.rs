@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How many days of forgotten keys may lie about: a dump takes some hours.
 const OVERDUE: usize = 2;
-/// How often the sagas' runner is asked.
+/// How often the sagas' runner is asked; and while it holds no slots, as in a start's first moment.
 const SURVEY: Duration = Duration::from_millis(500);
+const SURVEY_WITHOUT_SLOTS: Duration = Duration::from_millis(50);
 
 /// Reports what is told of a part, each time it is.
 fn carry<T: Send + Sync + 'static>(
@@ -157,7 +158,7 @@ pub(super) fn sagas(health: Arc<Health>, runner: RunnerHandle, stop: Cancellatio
                 () => Part::OK,
             };
             health.report("sagas", part);
-            tokio::time::sleep(SURVEY).await;
+            tokio::time::sleep(if status.slots_held == 0 { SURVEY_WITHOUT_SLOTS } else { SURVEY }).await;
         }
     }));
 }

@@ -56,12 +56,10 @@ impl TransactionalProducer {
     pub(super) fn start(
         config: &KafkaConfig,
         transactional_id: &str,
-        lanes: usize,
         slow: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, MirrorError> {
-        let deliveries = Deliveries::new(lanes);
         let producer: ThreadedProducer<Deliveries> =
-            settings(config, transactional_id).create_with_context(deliveries)?;
+            settings(config, transactional_id).create_with_context(Deliveries::new())?;
         let producer = TransactionalProducer { producer, slow: Box::new(slow) };
         producer.producer.init_transactions(INIT_TIMEOUT)?;
         Ok(producer)
@@ -243,12 +241,13 @@ struct Deliveries {
 struct Reports {
     outstanding: usize,
     fault: Option<MirrorError>,
+    /// Of each lane, as far as any was written to.
     next: Vec<Option<i64>>,
 }
 
 impl Deliveries {
-    fn new(lanes: usize) -> Self {
-        let reports = Reports { outstanding: 0, fault: None, next: vec![None; lanes] };
+    fn new() -> Self {
+        let reports = Reports { outstanding: 0, fault: None, next: Vec::new() };
         Deliveries { reports: Mutex::new(reports), changed: Condvar::new() }
     }
 
@@ -290,9 +289,10 @@ impl ProducerContext for Deliveries {
                     let what = format!("partition {} went back to offset {offset}", record.partition());
                     reports.fault.get_or_insert(MirrorError::TopicChanged { topic: record.topic().to_owned(), what });
                 }
-                if let Some(next) = reports.next.get_mut(lane) {
-                    *next = Some(offset + 1);
+                if reports.next.len() <= lane {
+                    reports.next.resize(lane + 1, None);
                 }
+                reports.next[lane] = Some(offset + 1);
             }
         }
         if reports.outstanding == 0 || reports.fault.is_some() {

@@ -48,12 +48,25 @@ impl Session {
         config: &KafkaConfig,
         store: &dyn EventStore,
         transactional_id: &str,
-        slow: impl Fn(&str) + Send + Sync + 'static,
+        slow: impl Fn(&str) + Clone + Send + Sync + 'static,
     ) -> Result<Session, NoSession> {
-        let watcher = watcher(config, transactional_id)?;
+        let (watcher, log) = (watcher(config, transactional_id)?, store.log());
+        let produce = {
+            let (config, id) = (config.clone(), transactional_id.to_owned());
+            move || TransactionalProducer::start(&config, &id, slow)
+        };
+        let (routing, early) = match topics::look(config, log, watcher.clone()).await? {
+            Some(routing) => (routing, None),
+            // Where there are no topics yet, nobody is disturbed; and a new Kafka needs as long for its first transactions as for its topics.
+            None => {
+                let made = topics::make(config, log, watcher.clone());
+                let (routing, producer) = tokio::try_join!(made, blocking(produce.clone()))?;
+                (routing, Some(producer))
+            }
+        };
         let mut session = Session {
             config: config.clone(),
-            routing: Arc::new(topics::ensure(config, store.log(), watcher.clone()).await?),
+            routing: Arc::new(routing),
             watcher,
             producer: None,
             resume: Resume {
@@ -66,8 +79,10 @@ impl Session {
             began_at: Vec::new(),
         };
         session.look(store).await?;
-        let (config, id, lanes) = (config.clone(), transactional_id.to_owned(), session.routing.lane_count());
-        let producer = blocking(move || TransactionalProducer::start(&config, &id, lanes, slow)).await?;
+        let producer = match early {
+            Some(producer) => producer,
+            None => blocking(produce).await?,
+        };
         session.producer = Some(Arc::new(producer));
         session.look(store).await?;
         Ok(session)
@@ -160,12 +175,12 @@ impl Session {
         let written = self.producer.as_ref().map(|producer| producer.next_offsets()).unwrap_or_default();
         let (watcher, routing, began_at) = (self.watcher.clone(), self.routing.clone(), self.began_at.clone());
         blocking(move || {
-            let marks = chain::watermarks(&watcher, &routing)?;
+            let ends = chain::end_offsets(&watcher, &routing)?;
             for (lane, topic, partition) in routing.lanes() {
                 let known = written.get(lane.0).copied().flatten().unwrap_or(began_at[lane.0]);
-                let (_, high) = marks[lane.0];
-                if high < known {
-                    let what = format!("partition {partition} ends at offset {high}, {known} was reached");
+                let end = ends[lane.0];
+                if end < known {
+                    let what = format!("partition {partition} ends at offset {end}, {known} was reached");
                     return Err(MirrorError::TopicChanged { topic: routing.name(topic).to_owned(), what });
                 }
             }

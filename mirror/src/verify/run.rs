@@ -97,19 +97,19 @@ impl Run {
         let fetch = if upto.0 - after.position.0 > SHORT { Fetch::Ahead } else { Fetch::Little };
         // Apart from the one that has sought: that one fetches little.
         let consumer = lanes::consumer(config, "waybill-verify", "read_committed", fetch, wait)?;
-        let marks = chain::watermarks(&consumer, &routing)?;
-        let state = |(begin, (low, _)): (&Begin, &(i64, i64))| LaneState {
+        let first = chain::first_offsets(&consumer, &routing)?;
+        let state = |(begin, first): (&Begin, &i64)| LaneState {
             head: None,
             ended: false,
-            trimmed: *low > 0,
+            trimmed: *first > 0,
             entered: false,
             begun: begin.before.is_some(),
             last: begin.before.unwrap_or(Place::START),
             highest: after,
         };
-        let states: Vec<LaneState> = begins.iter().zip(&marks).map(state).collect();
+        let states: Vec<LaneState> = begins.iter().zip(&first).map(state).collect();
         let from: Vec<(Lane, i64)> =
-            routing.lanes().map(|(lane, ..)| (lane, begins[lane.0].offset.max(marks[lane.0].0))).collect();
+            routing.lanes().map(|(lane, ..)| (lane, begins[lane.0].offset.max(first[lane.0]))).collect();
         let lanes = Lanes::open(consumer, &routing, &from)?;
         let from = Position(after.position.0 + 1);
         let report = ChainReport { from, upto, ..ChainReport::default() };
