@@ -6,10 +6,10 @@ use crate::{
     health::{Health, Part},
     roles::{Role, Roles},
     simulate::Provider,
-    wiring::Addresses,
+    wiring::{self, Addresses},
 };
 use anyhow::{Context, Result, bail};
-use eventstore::Log;
+use eventstore::{Log, sql};
 use mirror::{InProcessKafka, KafkaConfig};
 use std::sync::Arc;
 
@@ -103,11 +103,14 @@ fn kafka_template(settings: &Settings) -> KafkaConfig {
     }
 }
 
+/// It gets its schema while Kafka, which takes longer, still starts.
 async fn postgres(settings: &Settings, data_dir: &DataDir, launcher: &Launcher) -> Result<Option<Postgres>> {
-    match settings.database_url {
-        Some(_) => Ok(None),
-        None => Ok(Some(Postgres::start(data_dir, launcher).await.context("PostgreSQL can't be started")?)),
+    if settings.database_url.is_some() {
+        return Ok(None);
     }
+    let postgres = Postgres::start(data_dir, launcher).await.context("PostgreSQL can't be started")?;
+    sql::migrate(&wiring::pool(postgres.url()).await?).await?;
+    Ok(Some(postgres))
 }
 
 async fn broker(settings: &Settings, data_dir: &DataDir, launcher: &Launcher) -> Result<Broker> {
