@@ -1,4 +1,4 @@
--- The version of a stream is not looked up where the caller knows it: `p_s_as_of`. Balances that are there are updated.
+-- The version of a stream is not looked up where the caller knows it: `p_s_as_of`.
 
 -- The one function that writes events: a batch of appends, judged one by one in their order, written set by set, committed together.
 --
@@ -261,18 +261,11 @@ BEGIN
     END IF;
 
     IF cardinality(p_a_name) > 0 THEN
-        -- Nearly always they are there: an update writes half of what an insert does that meets its row.
-        UPDATE balances AS h SET balance = h.balance + a.delta
+        INSERT INTO balances AS h (account, balance)
+        SELECT a.name, a.delta
           FROM unnest(p_a_name, v_delta) AS a (name, delta)
-         WHERE h.account = a.name AND a.delta IS NOT NULL;
-        GET DIAGNOSTICS n = ROW_COUNT;
-        IF n < cardinality(array_remove(v_delta, NULL)) THEN
-            INSERT INTO balances AS h (account, balance)
-            SELECT a.name, a.delta
-              FROM unnest(p_a_name, v_delta) AS a (name, delta)
-             WHERE a.delta IS NOT NULL AND NOT EXISTS (SELECT FROM balances b WHERE b.account = a.name)
-                ON CONFLICT (account) DO UPDATE SET balance = h.balance + excluded.balance;
-        END IF;
+         WHERE a.delta IS NOT NULL
+            ON CONFLICT (account) DO UPDATE SET balance = h.balance + excluded.balance;
     END IF;
 
     IF cardinality(p_r_member) > 0 THEN
