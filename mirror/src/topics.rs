@@ -164,6 +164,20 @@ pub(crate) async fn look<C: ConsumerContext + 'static>(
     blocking(move || find(&config, log, &client)).await
 }
 
+/// Whether none of them is there.
+pub(crate) async fn are_absent<C: ConsumerContext + 'static>(
+    config: &KafkaConfig,
+    log: Log,
+    client: Arc<BaseConsumer<C>>,
+) -> Result<bool, MirrorError> {
+    let names = names(&config.topic_prefix, log);
+    blocking(move || {
+        let counts: Result<Vec<_>, _> = names.iter().map(|name| partition_count(&client, name)).collect();
+        Ok(counts?.iter().all(Option::is_none))
+    })
+    .await
+}
+
 /// Makes the topics that are missing: without end by default, and never compacted. Answers what they are then.
 pub(crate) async fn make<C: ConsumerContext + 'static>(
     config: &KafkaConfig,

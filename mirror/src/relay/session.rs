@@ -57,12 +57,13 @@ impl Session {
         };
         let (routing, early) = match topics::look(config, log, watcher.clone()).await? {
             Some(routing) => (routing, None),
-            // Where there are no topics yet, nobody is disturbed; and a new Kafka needs as long for its first transactions as for its topics.
-            None => {
+            // Where none is there nobody is disturbed, and a new Kafka needs as long for its first transactions as for its topics.
+            None if topics::are_absent(config, log, watcher.clone()).await? => {
                 let made = topics::make(config, log, watcher.clone());
                 let (routing, producer) = tokio::try_join!(made, blocking(produce.clone()))?;
                 (routing, Some(producer))
             }
+            None => (topics::make(config, log, watcher.clone()).await?, None),
         };
         let mut session = Session {
             config: config.clone(),
