@@ -11,15 +11,14 @@ const TRIES: u32 = 5;
 #[async_trait]
 impl PersonKeys for PgEventStore {
     async fn person_key(&self, fresh: WrappedKey) -> Result<Option<WrappedKey>, AppendError> {
-        // Not waiting for the disk is safe: whatever is sealed under the key is committed by a later append, and the write-ahead log
-        // is made durable in its order. When another made the person at the same moment, this statement sees neither: it is run again.
+        // Durable before anything is sealed under it: an append that waits for the database to come back must not be all that is left of a
+        // person. When another made the person at the same moment, this statement sees neither: it is run again.
         for _ in 0..TRIES {
             let kept = sqlx::query_as!(
                 WrappedKey,
                 r#"WITH made AS (
                        INSERT INTO vault.person_keys (person, shop, ref, master_key, wrapped)
                        SELECT $1, $2, $3, $4, $5
-                         FROM (SELECT set_config('synchronous_commit', 'off', true)) AS not_waiting
                         WHERE NOT EXISTS (
                                   SELECT FROM vault.person_keys WHERE shop = $2 AND ref = $3 AND wrapped IS NOT NULL
                               )
