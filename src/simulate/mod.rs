@@ -78,8 +78,8 @@ pub async fn run(
     serve(provider, listener, ledger, key_lifetime, shutdown).await
 }
 
-/// Serves on a socket that listens already, so that the caller knows its port; returns once all is stopped and the
-/// ledger's file closed.
+/// Serves on a socket that listens already, so that the caller knows its port; returns once all is stopped. The ledger's
+/// file is closed with the last connection, which is dropped a moment later at most.
 ///
 /// # Errors
 /// When the ledger can't be used.

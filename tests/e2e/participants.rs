@@ -35,8 +35,12 @@ impl Server {
         HttpPayment::new("http://127.0.0.1", PATIENT)?;
         let side_door = reqwest::Client::builder().no_proxy().timeout(PATIENT).build()?;
         let server = Self { addr, side_door, shutdown, task };
-        server.get("/healthz").await?;
-        Ok(server)
+        let Err(error) = server.get("/healthz").await else {
+            return Ok(server);
+        };
+        // A server that ended says why.
+        server.stop().await?;
+        Err(error)
     }
 
     fn url(&self, path: &str) -> String {

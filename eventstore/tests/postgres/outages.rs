@@ -4,10 +4,12 @@ use super::support::{
 };
 use eventstore::contract::given::{append, assert_whole, everything, stream};
 use eventstore::testing::{PrivatePostgres, Proxy, Stop, Wire};
+use eventstore::vault::{PersonKeys, WrappedKey};
 use eventstore::{AppendError, EventFeed, EventStore, Limits, PgEventStore, Position, ReadError, StoreFeed};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 const SLACK: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(60);
@@ -86,6 +88,31 @@ async fn a_server_that_is_stopped_or_killed_under_load_loses_and_doubles_nothing
         [("stock".into(), 1_000_000 - written / 2)],
         "each once"
     );
+}
+
+/// An append that waits for the server to come back is committed then, by which whatever it was sealed under must be there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_s_key_that_was_given_outlives_a_kill_at_once() {
+    let server = PrivatePostgres::start(None).await.unwrap();
+    let database = server.database().await;
+    let store = connect(database.pool().await).await;
+    let fresh = |n: u32| WrappedKey {
+        person: Uuid::now_v7(),
+        shop: "shop".into(),
+        reference: format!("customer-{n}"),
+        former: None,
+        master_key: "master".into(),
+        wrapped: n.to_be_bytes().into(),
+    };
+    let mut given = Vec::new();
+    for n in 0..20 {
+        given.push(store.person_key(fresh(n)).await.unwrap().expect("the master key is the current one"));
+    }
+    server.stop(Stop::Kill).await;
+    server.up().await;
+    for key in given {
+        assert_eq!(store.key_of(key.person).await.unwrap(), Some(key));
+    }
 }
 
 async fn wait_until_beyond(store: &PgEventStore, position: i64) {

@@ -95,6 +95,8 @@ struct Scan<'a> {
     versions: HashMap<(Uuid, u16), i32>,
     /// Notes that events speak of.
     notes: HashSet<Uuid>,
+    /// What is sealed for persons whose keys are not here, and not known to be lost.
+    closed: HashSet<Uuid>,
     /// Events of a release that made no checksums.
     unsealed: u64,
     /// What people have decided to leave out.
@@ -108,6 +110,7 @@ struct Scan<'a> {
     numbers: Faults,
     checksums: Faults,
     payloads: Faults,
+    keys: Faults,
 }
 
 impl<'a> Scan<'a> {
@@ -122,6 +125,7 @@ impl<'a> Scan<'a> {
             kinds: Vec::new(),
             versions: HashMap::new(),
             notes: HashSet::new(),
+            closed: still.sealed.iter().filter(|(_, has_key)| !has_key).map(|(subject, _)| *subject).collect(),
             unsealed: 0,
             skipped,
             left_out: 0,
@@ -132,6 +136,7 @@ impl<'a> Scan<'a> {
             numbers: Faults::default(),
             checksums: Faults::default(),
             payloads: Faults::default(),
+            keys: Faults::default(),
         }
     }
 
@@ -139,6 +144,9 @@ impl<'a> Scan<'a> {
         self.seen += 1;
         self.place(&event);
         self.number(&event);
+        if event.version == 1 && event.stream_kind == StreamKind::Order.name() {
+            self.key(event.stream_id, event.incarnation, event.position);
+        }
         match event.seal() {
             Seal::Whole => {}
             Seal::Absent => self.unsealed += 1,
@@ -153,7 +161,10 @@ impl<'a> Scan<'a> {
         };
         match commands::history::decode(&recorded) {
             Ok(events) => {
-                self.notes.extend(events.iter().flat_map(notes));
+                for note in events.iter().flat_map(notes) {
+                    self.key(note, recorded.incarnation.0, position);
+                    self.notes.insert(note);
+                }
                 self.books.take(&recorded, &events);
             }
             Err(_) if self.skipped.contains(&(recorded.incarnation, recorded.position)) => self.left_out += 1,
@@ -203,6 +214,14 @@ impl<'a> Scan<'a> {
         if event.version != expected {
             let (position, version, stream) = (event.position, event.version, event.stream());
             self.numbers.add(format!("position {position} is version {version} of stream {stream}, not {expected}"));
+        }
+    }
+
+    /// A restore may leave keys out, and begins a life: of what was sealed in the last one no key is left out.
+    fn key(&mut self, subject: Uuid, incarnation: i32, position: i64) {
+        let is_of_the_last_life = self.still.lives.iter().all(|life| life.incarnation <= incarnation);
+        if is_of_the_last_life && self.closed.remove(&subject) {
+            self.keys.add(format!("the key to what was sealed for {subject} at position {position} is lost"));
         }
     }
 
@@ -275,17 +294,16 @@ impl<'a> Scan<'a> {
 
     /// Whatever is sealed belongs to an order or a note that there is.
     fn sealed(&self, still: &Still) -> Check {
-        let mut faults = Faults::default();
-        let mut closed = 0_u64;
-        for (subject, has_key) in &still.sealed {
-            closed += u64::from(!has_key);
+        let mut faults = self.keys.clone();
+        for (subject, _) in &still.sealed {
             if !self.knows(*subject) && !self.notes.contains(subject) {
                 faults.add(format!("something is sealed for {subject}, of which no event speaks"));
             }
         }
         let mut what = "each belongs to an order or a note".to_owned();
-        if closed > 0 {
-            what += &format!("; {closed} can't be opened, since their persons' keys are not here");
+        if !self.closed.is_empty() {
+            let closed = self.closed.len();
+            what += &format!("; {closed} can't be opened, since a restore left their persons' keys out");
         }
         Check::done("sealed data", still.sealed.len() as u64, what, faults)
     }

@@ -14,9 +14,14 @@ use domain::{
     stock::StockReceived,
 };
 use eventstore::{
-    Actor, ActorKind, Append, Claim, EventStore, Expected, Lifetime, Log, Metadata, PgEventStore, Source, StreamAppend,
-    StreamId, TimerChange, VaultEntry, sql,
+    Actor, ActorKind, Append, Claim, EventStore, Expected, Incarnation, Lifetime, Log, Metadata, PgEventStore, Source,
+    StreamAppend, StreamId, TimerChange, VaultEntry,
+    sql::{
+        self,
+        lives::{self, After},
+    },
     testing::{TestDatabase, TestPostgres},
+    vault::{PersonKeys, WrappedKey},
 };
 use indicatif::ProgressBar;
 use sqlx::{Connection, PgConnection};
@@ -109,7 +114,7 @@ impl Given {
         let mut cancelled = given.place("r-2").await;
         given.goes_well(&mut cancelled, 1).await;
         let note = Uuid::now_v7();
-        let entry = VaultEntry { subject: note, person: Uuid::now_v7(), sealed: vec![1] };
+        let entry = VaultEntry { subject: note, person: given.person("ada").await, sealed: vec![1] };
         let change = Change { vault: vec![entry], ..Change::default() };
         let asked = [CancelRequested { note_id: Some(note) }.into()];
         cancelled.commit(given.store.as_ref(), &asked, metadata(), change).await.unwrap();
@@ -138,6 +143,19 @@ impl Given {
         self.store.append(append).await.unwrap();
     }
 
+    /// Whose key there is.
+    async fn person(&self, reference: &str) -> Uuid {
+        let fresh = WrappedKey {
+            person: Uuid::now_v7(),
+            shop: "dev".to_owned(),
+            reference: reference.to_owned(),
+            former: None,
+            master_key: "master".to_owned(),
+            wrapped: vec![1; 40],
+        };
+        self.store.person_key(fresh).await.unwrap().unwrap().person
+    }
+
     async fn place(&self, order_ref: &str) -> History {
         let order = OrderId(Uuid::now_v7());
         let mut history = History::new(order, "dev");
@@ -156,7 +174,7 @@ impl Given {
                 due_at: Utc::now(),
                 set_at: Utc::now(),
             }],
-            vault: vec![VaultEntry { subject: order.0, person: Uuid::now_v7(), sealed: vec![7; 40] }],
+            vault: vec![VaultEntry { subject: order.0, person: self.person("c-1").await, sealed: vec![7; 40] }],
             ..Change::default()
         };
         history.commit(self.store.as_ref(), &[placed(order_ref).into()], metadata(), change).await.unwrap();
@@ -293,6 +311,8 @@ async fn each_fault_that_is_planted_is_found_and_named() {
             "sealed data",
             "of which no event speaks",
         ),
+        ("DELETE FROM vault.person_keys WHERE ref = 'c-1'", "sealed data", "at position 2 is lost"),
+        ("DELETE FROM vault.person_keys WHERE ref = 'ada'", "sealed data", "is lost"),
         (
             "INSERT INTO checkpoints VALUES (0, 'reader', 1, 500, gen_random_uuid(), 500, now())",
             "checkpoints",
@@ -337,6 +357,27 @@ async fn an_event_that_can_t_be_read_is_a_fault_until_somebody_has_skipped_it() 
     let told = examined.checks.iter().find(|check| check.name == "payloads").unwrap();
     assert!(told.what.contains("all but 1 that people have skipped"), "{}", told.what);
     given.store.pool().close().await;
+}
+
+#[tokio::test]
+async fn keys_that_a_restore_left_out_are_told_and_those_lost_since_are_faults() {
+    let given = Given::a_run().await;
+    given.plant("DELETE FROM vault.person_keys").await;
+    let head = given.store.head().await.unwrap();
+    let above = Incarnation(head.incarnation.0 + 1);
+    lives::begin_incarnation(given.store.pool(), Log::MAIN, After::Head, above, "restored").await.unwrap();
+    let examined = given.examined().await;
+    assert_eq!(faults(&examined), Vec::<String>::new());
+    let sealed = examined.checks.iter().find(|check| check.name == "sealed data").unwrap();
+    assert!(sealed.what.contains("4 can't be opened, since a restore left"), "{}", sealed.what);
+
+    given.place("r-4").await;
+    given.plant("DELETE FROM vault.person_keys").await;
+    let found = faults(&given.examined().await);
+    assert!(
+        found.len() == 1 && found[0].contains(&format!("at position {} is lost", head.position.0 + 1)),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]

@@ -17,12 +17,18 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 /// What may wait for the disk; past it calls are turned away before they act.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+/// Who had the ledger a moment ago takes a moment to let go of it: a process that was killed, a server whose last
+/// connection is still being dropped, a child between its fork and its program. So long an open waits.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a ledger's file can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +134,7 @@ impl Journal {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let shared = Arc::new(Shared::new(read.records));
         let (sender, progress) = watch::channel(Progress { durable: read.records, broken: false });
-        let writer = std::thread::Builder::new()
+        let writer = thread::Builder::new()
             .name("ledger".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
@@ -240,10 +246,15 @@ impl Drop for Journal {
 fn open(path: &Path, mut replay: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(File, Read), OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
-        TryLockError::Error(source) => io(source),
-    })?;
+    let deadline = Instant::now() + LET_GO_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+    }
     let mut read = read(&file, &mut replay).map_err(io)?;
     if let Some((offset, reason)) = read.damage.take() {
         return Err(OpenError::Damaged { path: path.to_owned(), offset, reason });
@@ -340,9 +351,9 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, thread};
 
-    use super::{Journal, OpenError};
+    use super::{Journal, LET_GO_WITHIN, OpenError};
 
     fn lines(path: &std::path::Path) -> Result<Vec<String>, OpenError> {
         let mut seen = Vec::new();
@@ -445,5 +456,18 @@ mod tests {
         assert!(matches!(Journal::open(&path, |_| Ok(())), Err(OpenError::InUse(_))));
         drop(first);
         Journal::open(&path, |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn who_is_about_to_let_go_of_a_ledger_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let first = Journal::open(&path, |_| Ok(())).unwrap();
+        let leaving = thread::spawn(move || {
+            thread::sleep(LET_GO_WITHIN / 4);
+            drop(first);
+        });
+        Journal::open(&path, |_| Ok(())).unwrap();
+        leaving.join().unwrap();
     }
 }
