@@ -149,6 +149,8 @@ pub struct Still {
     pub checkpoints: Vec<StoredCheckpoint>,
     /// Whose personal data is sealed: (subject, has its person a row among the keys).
     pub sealed: Vec<(Uuid, bool)>,
+    /// When the oldest of the persons' keys that are here was made.
+    pub keys_since: Option<DateTime<Utc>>,
 }
 
 /// A transaction that sees one moment and writes nothing.
@@ -189,6 +191,8 @@ pub async fn still(pool: &PgPool, log: Log) -> Result<Option<Still>, sqlx::Error
     )
     .fetch_all(&mut *moment)
     .await?;
+    let keys_since =
+        sqlx::query_scalar!("SELECT min(created_at) FROM vault.person_keys").fetch_one(&mut *moment).await?;
     Ok(Some(Still {
         head,
         lives,
@@ -197,6 +201,7 @@ pub async fn still(pool: &PgPool, log: Log) -> Result<Option<Still>, sqlx::Error
         leases,
         checkpoints,
         sealed: sealed.into_iter().map(|row| (row.subject, row.has_key)).collect(),
+        keys_since,
     }))
 }
 

@@ -145,7 +145,7 @@ impl<'a> Scan<'a> {
         self.place(&event);
         self.number(&event);
         if event.version == 1 && event.stream_kind == StreamKind::Order.name() {
-            self.key(event.stream_id, event.incarnation, event.position);
+            self.key(event.stream_id, event.incarnation, event.recorded_at, event.position);
         }
         match event.seal() {
             Seal::Whole => {}
@@ -162,7 +162,7 @@ impl<'a> Scan<'a> {
         match commands::history::decode(&recorded) {
             Ok(events) => {
                 for note in events.iter().flat_map(notes) {
-                    self.key(note, recorded.incarnation.0, position);
+                    self.key(note, recorded.incarnation.0, recorded.recorded_at, position);
                     self.notes.insert(note);
                 }
                 self.books.take(&recorded, &events);
@@ -217,10 +217,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A restore may leave keys out, and begins a life: of what was sealed in the last one no key is left out.
-    fn key(&mut self, subject: Uuid, incarnation: i32, position: i64) {
+    /// A restore may leave keys out, and begins a life; an import brings none. What was sealed in the last life, and since there are keys, has its.
+    fn key(&mut self, subject: Uuid, incarnation: i32, recorded_at: DateTime<Utc>, position: i64) {
         let is_of_the_last_life = self.still.lives.iter().all(|life| life.incarnation <= incarnation);
-        if is_of_the_last_life && self.closed.remove(&subject) {
+        let had_a_key = is_of_the_last_life && self.still.keys_since.is_some_and(|since| recorded_at >= since);
+        if had_a_key && self.closed.remove(&subject) {
             self.keys.add(format!("the key to what was sealed for {subject} at position {position} is lost"));
         }
     }
@@ -303,7 +304,9 @@ impl<'a> Scan<'a> {
         let mut what = "each belongs to an order or a note".to_owned();
         if !self.closed.is_empty() {
             let closed = self.closed.len();
-            what += &format!("; {closed} can't be opened, since a restore left their persons' keys out");
+            what += &format!(
+                "; {closed} can't be opened, since their persons' keys were left out of a restore or an import"
+            );
         }
         Check::done("sealed data", still.sealed.len() as u64, what, faults)
     }
