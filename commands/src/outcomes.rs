@@ -96,10 +96,14 @@ impl Outcomes {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
-    /// The read model now shows this of the order.
+    /// The read model now shows this of the order. Only its end wakes who waits for it; what comes before is there for whoever gives up.
     pub fn committed(&self, order: OrderId, view: OutcomeView) {
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&order.0) {
-            waiting.seen.send_replace(Some(view));
+            waiting.seen.send_if_modified(|seen| {
+                let ended = view.ended;
+                *seen = Some(view);
+                ended
+            });
         }
     }
 
@@ -172,7 +176,12 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicBool, Ordering},
+        task::{Context, Poll, Wake, Waker},
+        time::Duration,
+    };
 
     const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 
@@ -193,6 +202,33 @@ mod tests {
         assert_eq!(wait.ended(None, soon()).await, Waited::TimedOut);
         outcomes.committed(ORDER, view(true));
         assert_eq!(wait.ended(None, soon()).await, Waited::Ended(Some(view(true))));
+    }
+
+    /// Whether who waits was woken.
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_end_wakes_who_waits() {
+        let outcomes = Outcomes::new();
+        let mut wait = outcomes.subscribe(ORDER).unwrap();
+        let mut waiting = pin!(wait.ended(None, Instant::now() + Duration::from_secs(60)));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        outcomes.committed(ORDER, view(false));
+        outcomes.applied(Position(9));
+        assert!(!woken.0.load(Ordering::Relaxed));
+        outcomes.committed(ORDER, view(true));
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert_eq!(waiting.poll(&mut context), Poll::Ready(Waited::Ended(Some(view(true)))));
     }
 
     #[tokio::test]
