@@ -22,7 +22,7 @@ pub(super) type Costs = BTreeMap<String, (f64, &'static str)>;
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {
     cpu_s: f64,
-    /// To disks, in time.
+    /// To disks, in time, as the kernel counts it: the whole of a large folio of which a part was written.
     written_kib: f64,
     memory_mib: f64,
 }
