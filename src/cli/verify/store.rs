@@ -219,7 +219,7 @@ impl<'a> Scan<'a> {
 
     /// A restore may leave keys out, and begins a life; an import brings none. What was sealed in the last life, and since there are keys, has its.
     fn key(&mut self, subject: Uuid, incarnation: i32, recorded_at: DateTime<Utc>, position: i64) {
-        let is_of_the_last_life = self.still.lives.iter().all(|life| life.incarnation <= incarnation);
+        let is_of_the_last_life = self.still.lives.last().is_some_and(|life| life.incarnation <= incarnation);
         let had_a_key = is_of_the_last_life && self.still.keys_since.is_some_and(|since| recorded_at >= since);
         if had_a_key && self.closed.remove(&subject) {
             self.keys.add(format!("the key to what was sealed for {subject} at position {position} is lost"));

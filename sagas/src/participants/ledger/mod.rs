@@ -14,6 +14,8 @@
 
 mod entry;
 mod journal;
+#[cfg(test)]
+mod journal_tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
