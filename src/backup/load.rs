@@ -90,15 +90,15 @@ pub async fn settle(pool: &PgPool, url: &str, sources: &Sources) -> Result<Resto
     if found.position != wanted || found.events != wanted.0 {
         bail!("{} events up to position {} came back, not {wanted}", found.events, found.position);
     }
-    if found.without_key > 0 && sources.keys.is_some() {
+    let facts = moment::facts_of(url, Log::MAIN).await?;
+    let absent = facts.lost - sources.main.manifest.lost;
+    if absent > 0 && sources.keys.is_some() {
         bail!(
-            "{} persons' keys are not in the backup of the keys: it belongs to another main backup (or give them up with --without-keys)",
-            found.without_key
+            "{absent} persons' keys are not in the backup of the keys: it belongs to another main backup (or give them up with --without-keys)"
         );
     }
     restoring::free_leases(pool).await?;
-    let facts = moment::facts_of(url, Log::MAIN).await?;
-    Ok(Restored { events: found.events, people: facts.people, erased: facts.erased, lost: found.without_key })
+    Ok(Restored { events: found.events, people: facts.people, erased: facts.erased, lost: facts.lost })
 }
 
 /// Lets the database be used.

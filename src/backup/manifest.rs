@@ -47,6 +47,9 @@ pub struct Manifest {
     pub recorded_at: Option<DateTime<Utc>>,
     pub people: i64,
     pub erased: i64,
+    /// Persons of whom something is sealed and whose keys were lost before it was taken; 0.1.0 did not tell.
+    #[serde(default)]
+    pub lost: i64,
     /// The master keys that the persons' keys are wrapped under, by their ids.
     pub master_keys: Vec<String>,
     /// By their path in the folder.
@@ -77,6 +80,7 @@ impl Manifest {
             recorded_at: facts.recorded_at,
             people: facts.people,
             erased: facts.erased,
+            lost: facts.lost,
             master_keys: facts.master_keys.clone(),
             files: files(folder)?,
         })

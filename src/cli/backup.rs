@@ -112,7 +112,10 @@ async fn half(programs: &Programs, url: &str, kind: Kind, place: Place) -> Resul
 fn label(manifest: &Manifest) -> String {
     match manifest.kind {
         Kind::Main => format!("main  {} events, incarnation {}", manifest.position, manifest.incarnation),
-        Kind::Keys => format!("keys  {} persons, {} erased", manifest.people, manifest.erased),
+        Kind::Keys if manifest.lost == 0 => format!("keys  {} persons, {} erased", manifest.people, manifest.erased),
+        Kind::Keys => {
+            format!("keys  {} persons, {} erased, {} lost before", manifest.people, manifest.erased, manifest.lost)
+        }
     }
 }
 

@@ -195,7 +195,27 @@ async fn without_its_keys_all_comes_back_but_the_persons() {
     let store = open(&target.database).await;
     let events = everything(store.as_ref()).await;
     assert_eq!(vault(&store).open(events[0].stream.id).await.unwrap(), None);
-    place(&store, "customer-0").await;
+    let (order, _) = place(&store, "customer-0").await;
+
+    // What was lost then is missing from each backup since, and is no reason to refuse one; what is missing besides is.
+    let (main, keys) = target.back_up().await;
+    let next = Site::empty().await;
+    let refused = refusal(&next.run(&["restore", "--from", &main, "--keys", &keys_of_a_second_life(9).await]).await);
+    assert!(refused.contains("1 persons' keys are not in the backup of the keys"), "{refused}");
+    let said = next.done(&["restore", "--from", &main, "--keys", &keys]).await;
+    assert!(said.contains("the personal data of 3 persons is lost"), "{said}");
+    let store = open(&next.database).await;
+    assert_eq!(vault(&store).open(order.id).await.unwrap().as_deref(), Some(NAME.as_bytes()));
+}
+
+/// Of another log, with so many orders and restored once.
+async fn keys_of_a_second_life(orders: usize) -> String {
+    let (site, again) = (Site::with_orders(orders).await, Site::empty().await);
+    let (main, keys) = site.back_up().await;
+    again.done(&["restore", "--from", &main, "--keys", &keys]).await;
+    let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("second-life.keys")).display().to_string();
+    again.done(&["backup", "--keys-only", "--keys", &keys]).await;
+    keys
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,8 @@ pub struct Facts {
     /// Persons with a key, and persons erased.
     pub people: i64,
     pub erased: i64,
+    /// Persons of whom something is sealed and who have neither a key nor an erasure: a restore went without the keys, or one was lost.
+    pub lost: i64,
     /// The ids of the master keys that wrap what the vault holds.
     pub master_keys: Vec<String>,
 }
@@ -89,6 +91,12 @@ async fn facts(connection: &mut PgConnection, log: Log) -> Result<Facts, sqlx::E
     )
     .fetch_one(&mut *connection)
     .await?;
+    let lost = sqlx::query_scalar!(
+        r#"SELECT count(DISTINCT v.person) AS "persons!" FROM vault_entries v
+            WHERE NOT EXISTS (SELECT FROM vault.person_keys k WHERE k.person = v.person)"#
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     let mut master_keys = people.master_keys;
     // Since migration 14; an older schema is backed up, too.
     let secrets = sqlx::query_scalar!(r#"SELECT to_regclass('vault.secrets') IS NOT NULL AS "there!""#);
@@ -110,6 +118,7 @@ async fn facts(connection: &mut PgConnection, log: Log) -> Result<Facts, sqlx::E
         recorded_at: head.and_then(|head| head.recorded_at),
         people: people.people,
         erased: people.erased,
+        lost,
         master_keys,
     })
 }

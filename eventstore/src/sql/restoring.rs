@@ -121,8 +121,6 @@ pub struct Restored {
     /// How many events there are, and the last position: the same, unless some are missing.
     pub events: i64,
     pub position: Position,
-    /// Persons of whom something is sealed and who have neither a key nor an erasure.
-    pub without_key: i64,
 }
 
 /// Counts what came back.
@@ -133,13 +131,7 @@ pub async fn count(pool: &PgPool, log: Log) -> Result<Restored, sqlx::Error> {
     )
     .fetch_one(pool)
     .await?;
-    let without_key = sqlx::query_scalar!(
-        r#"SELECT count(DISTINCT v.person) AS "persons!" FROM vault_entries v
-            WHERE NOT EXISTS (SELECT FROM vault.person_keys k WHERE k.person = v.person)"#
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(Restored { events: events.events, position: Position(events.position), without_key })
+    Ok(Restored { events: events.events, position: Position(events.position) })
 }
 
 /// A person whose key the backup of the keys no longer holds.
