@@ -140,7 +140,9 @@ impl History {
 
     /// The log is in that life now. If it was in an earlier one when the order was placed, a part of the order's history may be lost.
     pub fn goes_on_in(&mut self, life: Incarnation) {
-        self.fulfillment.has_lost_life |= self.placed_in.is_some_and(|placed_in| placed_in < life);
+        if self.placed_in.is_some_and(|placed_in| placed_in < life) {
+            self.fulfillment.lose_a_life();
+        }
     }
 
     /// What the recorded event is today may be nothing, or several: it is one version and one position all the same.

@@ -104,7 +104,7 @@ impl Driver<'_> {
     fn to_be_asked(&self, tries: &Tries) -> Ask {
         match () {
             () if self.has_outlived_its_key(&tries.request) => Ask::Only,
-            () if self.history.fulfillment.has_lost_life => Ask::LostLife,
+            () if self.history.fulfillment.has_lost_life() => Ask::LostLife,
             () if tries.unsure => Ask::First,
             () => Ask::No,
         }
@@ -113,7 +113,7 @@ impl Driver<'_> {
     /// What a saga is about to build on may have been undone in the life that is lost: the order was cancelled there. Then it stops for a
     /// person, before goods leave for money that is no longer held.
     async fn undone_in_a_lost_life(&self, action: &Action) -> Option<Answer> {
-        if !self.history.fulfillment.has_lost_life {
+        if !self.history.fulfillment.has_lost_life() {
             return None;
         }
         let reference = self.order.to_string();

@@ -109,8 +109,7 @@ pub struct Fulfillment {
     pub shipment: Shipment,
     pub saga: Saga,
     pub returns: Returns,
-    /// It was placed in a life of the log that is lost: steps may have been taken that no event tells of, beyond the current one too.
-    pub has_lost_life: bool,
+    has_lost_life: bool,
 }
 
 /// What the saga's own events amount to.
@@ -133,12 +132,23 @@ impl Fulfillment {
             Event::Saga(event) => evolve(&mut self.saga, event),
             Event::Return(_) | Event::Stock(_) | Event::Location(_) | Event::Person(_) => {}
         }
-        self.returns.evolve(event, self.order.placed.as_deref(), self.payment.captured());
+        self.returns.evolve(event, self.order.placed.as_deref(), self.payment.captured(), self.has_lost_life);
         // Whatever moved the order on has ended the wait, for an answer or for a person.
         if !matches!(event, Event::Saga(_)) {
             let step = self.step();
             self.saga.is_at(step);
         }
+    }
+
+    /// The log goes on in a later life than the one that it was placed in.
+    pub fn lose_a_life(&mut self) {
+        self.has_lost_life = true;
+        self.returns.lose_a_life();
+    }
+
+    /// It was placed in a life of the log that is lost: steps may have been taken that no event tells of, beyond the current one too.
+    pub fn has_lost_life(&self) -> bool {
+        self.has_lost_life
     }
 
     /// The key of an action: the same for every retry, so that a participant acts once.

@@ -119,10 +119,20 @@ impl Returns {
         self.0.is_empty()
     }
 
+    pub(crate) fn lose_a_life(&mut self) {
+        self.0.iter_mut().for_each(|one| one.has_lost_life = true);
+    }
+
     /// `placed` and `captured`: the order, and what was taken for it.
-    pub(crate) fn evolve(&mut self, event: &Event, placed: Option<&OrderPlaced>, captured: Amount) {
+    pub(crate) fn evolve(
+        &mut self,
+        event: &Event,
+        placed: Option<&OrderPlaced>,
+        captured: Amount,
+        has_lost_life: bool,
+    ) {
         if let Event::Return(ReturnEvent::ReturnRequested(event)) = event {
-            self.0.push(Return::requested(event));
+            self.0.push(Return::requested(event, has_lost_life));
             return;
         }
         let number = match event {

@@ -29,6 +29,8 @@ pub struct Return {
     pub closed: Option<CloseReason>,
     pub completed: bool,
     pub saga: ReturnProgress,
+    /// It may have been approved, and a label bought, where no event tells of it: see [`has_lost_life`](crate::fulfillment::Fulfillment::has_lost_life).
+    pub(super) has_lost_life: bool,
 }
 
 /// How far a return has come, for people.
@@ -63,7 +65,7 @@ impl Stage {
 }
 
 impl Return {
-    pub(super) fn requested(event: &ReturnRequested) -> Return {
+    pub(super) fn requested(event: &ReturnRequested, has_lost_life: bool) -> Return {
         let saga = ReturnProgress::begun(event.definition_version);
         Return {
             number: event.number,
@@ -81,6 +83,7 @@ impl Return {
             closed: None,
             completed: false,
             saga,
+            has_lost_life,
         }
     }
 
@@ -147,7 +150,9 @@ impl Return {
 
     /// A label may have been bought for it, and is not given back.
     pub(super) fn label_may_be_bought(&self) -> bool {
-        self.approved && !self.label_voided && !self.saga.is_skipped(ReturnStep::BuyLabel, Direction::Compensate)
+        (self.approved || self.has_lost_life)
+            && !self.label_voided
+            && !self.saga.is_skipped(ReturnStep::BuyLabel, Direction::Compensate)
     }
 
     /// The step it is at; while it is undone, the step that it undoes.

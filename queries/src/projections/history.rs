@@ -9,7 +9,7 @@ use domain::{
     returns::Return,
     saga::{Direction, Saga, WaitingOn, Which},
 };
-use eventstore::{Position, RecordedEvent, Version};
+use eventstore::{Incarnation, Position, RecordedEvent, Version};
 use uuid::Uuid;
 
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct History {
     pub(crate) position: Position,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) customer_erased_at: Option<DateTime<Utc>>,
+    /// Which life of the log the order was placed in.
+    placed_in: Option<Incarnation>,
     /// Of each saga that has not ended; as a rule one.
     waiting: Vec<(Which, Waiting)>,
 }
@@ -49,6 +51,7 @@ impl History {
             position: Position::ZERO,
             updated_at: DateTime::UNIX_EPOCH,
             customer_erased_at: None,
+            placed_in: None,
             waiting: Vec::new(),
         }
     }
@@ -75,6 +78,9 @@ impl History {
             self.shop.clone_from(&recorded.shop);
         }
         self.position = recorded.position;
+        if *self.placed_in.get_or_insert(recorded.incarnation) < recorded.incarnation {
+            self.fulfillment.lose_a_life();
+        }
         self.updated_at = recorded.recorded_at;
         self.waiting = self.waits_since(recorded.recorded_at);
     }

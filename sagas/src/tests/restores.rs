@@ -45,7 +45,7 @@ fn backed_up_at(n: usize, seed: u64, cancelled: bool) -> (World, Backup) {
 }
 
 /// The server is lost; what was backed up is restored, and sagas go on.
-async fn lose_and_restore(world: &World, backup: Arc<MemoryEventStore>) -> World {
+pub(super) async fn lose_and_restore(world: &World, backup: Arc<MemoryEventStore>) -> World {
     *world.faults.at_point.lock().unwrap() = None;
     backup.begin_incarnation(Position(i64::MAX), Incarnation(1), "restored");
     world.restored(backup).await

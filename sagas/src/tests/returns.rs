@@ -1,9 +1,12 @@
 //! The second saga through the same engine: returns, with the providers' own ledgers as witnesses.
+use super::restores::lose_and_restore;
 use super::world::World;
 use crate::participants::{Kind, Mode};
 use domain::returns::{Command, InspectedLine, Stage};
 use domain::saga::{SagaState, WaitingOn, Which};
 use domain::{OrderId, stock};
+use eventstore::MemoryEventStore;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -81,6 +84,33 @@ async fn a_cancelled_return_s_label_is_given_back_though_it_was_bought_unseen() 
     until(&world, order, Stage::Closed).await;
     assert_eq!(count(&world, Kind::VoidLabel).await, 1);
     runner.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_after_a_restore_to_before_its_approval_it_gives_back_the_label_of_the_lost_life() {
+    let close = [Command::Reject { number: 1, note_id: None }, Command::Cancel { number: 1, note_id: None }];
+    for (n, (close, approved)) in
+        close.into_iter().flat_map(|close| [(close.clone(), true), (close, false)]).enumerate()
+    {
+        let memory = Arc::new(MemoryEventStore::default());
+        let world = World::on(memory.clone(), 20 + n as u64, MINUTE);
+        let runner = world.run();
+        let order = completed(&world).await;
+        world.returning(order, Command::Request { lines: None, note_id: None }).await;
+        let backup = Arc::new(memory.backup());
+        if approved {
+            world.returning(order, Command::Approve { number: 1, note_id: None }).await;
+            until(&world, order, Stage::InTransit).await;
+        }
+        runner.handle.crash();
+        let restored = lose_and_restore(&world, backup).await;
+        let runner = restored.run();
+        restored.returning(order, close).await;
+        until(&restored, order, Stage::Closed).await;
+        let labels = (count(&restored, Kind::Label).await, count(&restored, Kind::VoidLabel).await);
+        assert_eq!(labels, if approved { (2, 1) } else { (1, 0) }, "{:?}", restored.types(order).await);
+        runner.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -244,7 +244,7 @@ fn where_a_life_of_the_log_is_lost_a_cancel_undoes_what_may_have_been_done_there
     story.cancel();
     let mut state = story.state();
     assert_eq!(state.remaining_steps(), [Step::ReserveStock; 0], "nothing was done");
-    state.has_lost_life = true;
+    state.lose_a_life();
     assert_eq!(state.remaining_steps(), [Step::Ship, Step::AuthorizePayment]);
     for event in state.react(ORDER, None, Reply::Nothing, &context(Auto)).unwrap() {
         state.evolve(&event);

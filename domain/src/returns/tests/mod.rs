@@ -184,6 +184,24 @@ fn a_cancelled_return_gives_its_label_back_and_one_that_is_not_known_to_be_bough
 }
 
 #[test]
+fn where_a_life_of_the_log_is_lost_one_closed_before_its_approval_gives_back_what_may_have_been_bought_there() {
+    for is_requested_after in [false, true] {
+        let mut story = Story::completed();
+        if is_requested_after {
+            story.state.lose_a_life();
+        }
+        story.ask(Command::Request { lines: None, note_id: None }).unwrap();
+        story.state.lose_a_life();
+        assert_eq!(story.ask(Command::Reject { number: 1, note_id: None }), Ok(vec!["ReturnRejected"]));
+        assert_eq!(story.look_again(), ["ReturnCompensationStarted"]);
+        let key = |direction| format!("{}/buy_label/{direction}/1/1", ORDER.returned(1));
+        let (key, forward_key) = (key("compensate"), key("forward"));
+        assert_eq!(story.action(), Action::VoidLabel { key, forward_key, label_id: None });
+        assert_eq!(story.answer(Reply::LabelVoided), ["ReturnLabelVoided", "ReturnClosed"]);
+    }
+}
+
+#[test]
 fn what_has_come_back_is_not_cancelled() {
     let mut story = Story::sent(&[("1", 1)]);
     story.ask(Command::Receive { number: 1, lines: None }).unwrap();

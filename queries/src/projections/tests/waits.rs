@@ -12,7 +12,7 @@ use domain::{
     saga::{Reply, Which},
     shipment::Command,
 };
-use eventstore::{ActorKind, EventStore};
+use eventstore::{ActorKind, EventStore, Incarnation, Position};
 use std::time::Duration;
 
 /// The row of an order's fulfillment after each of its events, with the event's type.
@@ -108,6 +108,22 @@ async fn an_undo_is_a_wait_of_its_own_though_for_the_same_one_at_the_same_step()
     assert_eq!(undoing.direction, Some("compensate"));
     assert!(undoing.waiting_since > shipping.waiting_since);
     assert_eq!(undoing.remaining_steps, "ship,release_to_warehouse,authorize_payment,reserve_stock");
+}
+
+#[tokio::test]
+async fn where_a_life_of_the_log_is_lost_it_waits_for_whoever_may_have_acted_there() {
+    for (lives, step, on) in [(1, "authorize_payment", "payment"), (2, "ship", "shipping")] {
+        let given = Given::new().await;
+        let order = given.place("dev", placed("r-1", &[("a", 1)])).await;
+        given.goes_well(order, 1).await;
+        if lives == 2 {
+            given.store.begin_incarnation(Position(i64::MAX), Incarnation(1), "restored");
+        }
+        given.cancel(order).await;
+        given.reply(order, Reply::Nothing).await;
+        let row = after(&given, order, "CompensationStarted").await;
+        assert_eq!((row.state, row.step, row.waiting_on), ("COMPENSATING", step, Some(on)), "{lives}");
+    }
 }
 
 #[tokio::test]
