@@ -5,15 +5,20 @@ use eventstore::sql::bench::ServerCounts;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
 };
 
 const KIB: f64 = 1_024.0;
+const SECTOR_BYTES: f64 = 512.0;
 
 /// What was used until a moment.
 #[derive(Debug)]
 pub(super) struct Account {
     parts: BTreeMap<&'static str, Usage>,
     server: Option<ServerCounts>,
+    /// Written to the disk, by whomever. None where the folder's file system is no disk's own.
+    disk_kib: Option<f64>,
 }
 
 /// What each order cost, by the figure's name, with its unit.
@@ -28,8 +33,8 @@ struct Usage {
 }
 
 impl Account {
-    /// Of the process and all that descend from it, and of this one.
-    pub(super) async fn take(pid: u32, server: Option<&str>) -> Result<Account> {
+    /// Of the process and all that descend from it, of this one, and of the disk that `folder` lies on.
+    pub(super) async fn take(pid: u32, server: Option<&str>, folder: &Path) -> Result<Account> {
         let mut parts: BTreeMap<&'static str, Usage> = BTreeMap::new();
         for (pid, part) in family(pid)?.into_iter().chain([(std::process::id(), "client")]) {
             // One that has just ended is in its parent's account.
@@ -43,7 +48,7 @@ impl Account {
             Some(url) => Some(ServerCounts::take(url).await?),
             None => None,
         };
-        Ok(Account { parts, server })
+        Ok(Account { parts, server, disk_kib: written_to_disk(folder) })
     }
 
     /// What came since, for each of so many orders; of memory what is held now.
@@ -61,6 +66,9 @@ impl Account {
             costs.insert(format!("{part}.memory_mib"), (usage.memory_mib, "MiB"));
         }
         costs.extend(used("all", all.cpu_s / each, all.written_kib / each));
+        if let (Some(now), Some(then)) = (self.disk_kib, before.disk_kib) {
+            costs.insert("disk.written_kib".to_owned(), ((now - then) / each, "KiB an order"));
+        }
         if let (Some(server), Some(then)) = (&self.server, &before.server) {
             let counts = server.beside(then);
             costs.extend(
@@ -88,6 +96,16 @@ impl Usage {
             memory_mib: memory.unwrap_or_default() / KIB,
         })
     }
+}
+
+/// By the kernel's count for the device, in KiB.
+fn written_to_disk(folder: &Path) -> Option<f64> {
+    const SECTORS_WRITTEN: usize = 6;
+    let device = fs::metadata(folder).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let stat = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
+    let sectors: f64 = stat.split_whitespace().nth(SECTORS_WRITTEN)?.parse().ok()?;
+    Some(sectors * SECTOR_BYTES / KIB)
 }
 
 /// The process and all that descend from it, each with the part that it is of.

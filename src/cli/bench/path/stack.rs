@@ -87,7 +87,7 @@ impl Stack {
     pub(super) async fn account(&self, server: bool) -> Result<Account> {
         let pid = self.up.child.id().context("`waybill up` has ended")?;
         let postgres = self.up.run.postgres.as_deref().filter(|_| server);
-        Account::take(pid, postgres).await
+        Account::take(pid, postgres, &self.place.folder).await
     }
 
     /// Goods of a file come in.
