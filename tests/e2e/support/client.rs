@@ -82,9 +82,15 @@ impl Client {
 
     /// The first of that name, whatever its labels.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics(&[name]).await?.first().copied()
+    }
+
+    /// Several as they are at one moment.
+    pub(crate) async fn metrics(&self, names: &[&str]) -> Option<Vec<f64>> {
         let answer = self.get("none", "/metrics").await;
-        let line = answer.body.as_str()?.lines().find(|line| line.starts_with(name))?.to_owned();
-        line.rsplit_once(' ')?.1.parse().ok()
+        let lines = answer.body.as_str()?;
+        let value = |name: &&str| lines.lines().find(|line| line.starts_with(name))?.rsplit_once(' ')?.1.parse().ok();
+        names.iter().map(value).collect()
     }
 
     pub(crate) async fn graphql(&self, role: &str, query: &str, variables: Value) -> Value {
