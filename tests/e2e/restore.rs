@@ -128,8 +128,12 @@ async fn keys_that_are_not_the_main_backup_s_are_found_out_and_the_restore_is_ru
 
 /// Of a log with fewer events than any other here.
 async fn older_keys() -> String {
-    let site = Site::with_orders(1).await;
-    let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("older.keys")).display().to_string();
+    keys_alone(&Site::with_orders(1).await).await
+}
+
+/// A backup of the keys that outlives the site.
+async fn keys_alone(site: &Site) -> String {
+    let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("alone.keys")).display().to_string();
     site.done(&["backup", "--keys-only", "--keys", &keys]).await;
     keys
 }
@@ -213,9 +217,7 @@ async fn keys_of_a_second_life(orders: usize) -> String {
     let (site, again) = (Site::with_orders(orders).await, Site::empty().await);
     let (main, keys) = site.back_up().await;
     again.done(&["restore", "--from", &main, "--keys", &keys]).await;
-    let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("second-life.keys")).display().to_string();
-    again.done(&["backup", "--keys-only", "--keys", &keys]).await;
-    keys
+    keys_alone(&again).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
