@@ -1,5 +1,5 @@
 //! `manifest.json`: what a backup's folder holds. Without one, or with one that its files don't match, a folder is no backup.
-use super::DUMP;
+use super::{DUMP, STOPPED};
 use crate::embedded::data_dir::write_atomically;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -12,6 +12,7 @@ use std::{
     io::{self, Read},
     path::Path,
 };
+use tokio_util::sync::CancellationToken;
 
 /// The layout of the folder that this version writes.
 const FORMAT: u32 = 1;
@@ -64,7 +65,13 @@ pub struct FileFacts {
 
 impl Manifest {
     /// Of the dump in `folder`, which `pg_dump` has just written.
-    pub(super) fn of(kind: Kind, facts: &Facts, pg_dump_major: u32, folder: &Path) -> Result<Manifest> {
+    pub(super) fn of(
+        kind: Kind,
+        facts: &Facts,
+        pg_dump_major: u32,
+        folder: &Path,
+        stop: &CancellationToken,
+    ) -> Result<Manifest> {
         Ok(Manifest {
             format: FORMAT,
             kind,
@@ -82,7 +89,7 @@ impl Manifest {
             erased: facts.erased,
             lost: facts.lost,
             master_keys: facts.master_keys.clone(),
-            files: files(folder)?,
+            files: files(folder, stop)?,
         })
     }
 
@@ -129,7 +136,7 @@ pub fn check(folder: &Path, kind: Kind) -> (Option<Manifest>, Vec<String>) {
     if manifest.log != Log::MAIN.name() {
         faults.push(format!("{shown} is of log {}, not of {}", manifest.log, Log::MAIN.name()));
     }
-    match files(folder) {
+    match files(folder, &CancellationToken::new()) {
         Ok(found) => faults.extend(differences(&manifest.files, &found).map(|fault| format!("{shown}/{fault}"))),
         Err(error) => faults.push(format!("{error:#}")),
     }
@@ -169,23 +176,26 @@ fn differences<'a>(
 }
 
 /// Every file of the dump, with its size and checksum.
-fn files(folder: &Path) -> Result<BTreeMap<String, FileFacts>> {
+fn files(folder: &Path, stop: &CancellationToken) -> Result<BTreeMap<String, FileFacts>> {
     let mut files = BTreeMap::new();
     let dump = folder.join(DUMP);
     let entries = fs::read_dir(&dump).with_context(|| format!("{} can't be read", dump.display()))?;
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let facts = facts(&path).with_context(|| format!("{} can't be read", path.display()))?;
+        let facts = facts(&path, stop).with_context(|| format!("{} can't be read", path.display()))?;
         files.insert(format!("{DUMP}/{name}"), facts);
     }
     Ok(files)
 }
 
-fn facts(path: &Path) -> io::Result<FileFacts> {
+fn facts(path: &Path, stop: &CancellationToken) -> io::Result<FileFacts> {
     let (mut file, mut hash) = (File::open(path)?, Sha256::new());
     let (mut buffer, mut bytes) = (vec![0; READ_BYTES], 0);
     loop {
+        if stop.is_cancelled() {
+            return Err(io::Error::other(STOPPED));
+        }
         let read = file.read(&mut buffer)?;
         if read == 0 {
             break;

@@ -23,6 +23,8 @@ use std::path::Path;
 
 /// The sub-folder that `pg_dump` writes.
 const DUMP: &str = "dump";
+/// Why a backup came to no end.
+const STOPPED: &str = "stopped";
 /// The file of a data folder that is there while a restore is under way.
 const MARK: &str = "restoring";
 

@@ -8,22 +8,28 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// A tool told to end writes nothing more.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// More at once gain little and take the server's processors from its work.
 const MAX_JOBS: usize = 4;
 
-/// How programs are run: this binary again is their supervisor.
+/// How programs are run: this binary again is their supervisor. Told to stop, a program ends before [`Programs::run`] does.
 #[derive(Clone, Debug)]
 pub struct Programs {
     exe: PathBuf,
+    stop: CancellationToken,
 }
 
 impl Programs {
     /// `exe` is `std::env::current_exe()`, except in tests.
-    pub fn new(exe: PathBuf) -> Programs {
-        Programs { exe }
+    pub fn new(exe: PathBuf, stop: CancellationToken) -> Programs {
+        Programs { exe, stop }
+    }
+
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// Runs a program to its end; its output goes to `folder`, and its end into the error.
@@ -46,7 +52,7 @@ impl Programs {
             restart: false,
             name,
         };
-        let Err(error) = supervise::run_once(&self.exe, &spec).await else { return Ok(()) };
+        let Err(error) = supervise::run_once(&self.exe, &spec, &self.stop).await else { return Ok(()) };
         // After its error a tool may quote pages of SQL.
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         match said.lines().find_map(|line| line.split_once(" error: ")) {

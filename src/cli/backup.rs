@@ -19,6 +19,7 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
+use tokio_util::sync::CancellationToken;
 
 const TICK: Duration = Duration::from_millis(250);
 
@@ -55,15 +56,16 @@ pub(super) fn keys_beside(main: &Path) -> Result<PathBuf> {
 
 async fn back_up(settings: &Settings, backup: &Backup) -> Result<()> {
     let url = wiring::database_url(settings)?;
-    let programs = Programs::new(std::env::current_exe().context("the running program can't be found")?);
     let stop = lifecycle::stop_on_signal()?;
-    tokio::select! {
-        taken = both(&programs, &url, backup) => taken?,
-        // What is half is taken away as the work is dropped.
-        () = stop.cancelled() => bail!("stopped; nothing was kept of what was not whole"),
+    let exe = std::env::current_exe().context("the running program can't be found")?;
+    match both(&Programs::new(exe, stop.clone()), &url, backup).await {
+        Ok(()) => {
+            remind(settings);
+            Ok(())
+        }
+        Err(_) if stop.is_cancelled() => bail!("stopped; nothing was kept of what was not whole"),
+        Err(error) => Err(error),
     }
-    remind(settings);
-    Ok(())
 }
 
 async fn both(programs: &Programs, url: &str, backup: &Backup) -> Result<()> {
@@ -139,7 +141,8 @@ fn remind(settings: &Settings) {
 }
 
 async fn verify(main: &Path, keys: Option<&Path>) -> Result<ExitCode> {
-    let programs = Programs::new(std::env::current_exe().context("the running program can't be found")?);
+    let exe = std::env::current_exe().context("the running program can't be found")?;
+    let programs = Programs::new(exe, CancellationToken::new());
     let beside = keys_beside(main)?;
     let keys = keys.or_else(|| beside.exists().then_some(beside.as_path()));
     match sources::check(&programs, main, keys, None).await {

@@ -21,6 +21,7 @@ use eventstore::{
     },
 };
 use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Puts a backup into an empty database: the one that `up` would start, or DATABASE_URL
 #[derive(Args, Clone, Debug)]
@@ -68,7 +69,8 @@ struct Prepared {
 
 async fn prepare(settings: &Settings, restore: &Restore) -> Result<Result<Prepared, Vec<String>>> {
     let data_dir = DataDir::open(&settings.data_dir)?;
-    let programs = Programs::new(std::env::current_exe().context("the running program can't be found")?);
+    let exe = std::env::current_exe().context("the running program can't be found")?;
+    let programs = Programs::new(exe, CancellationToken::new());
     let keys = match (&restore.keys, restore.without_keys) {
         (Some(keys), _) => Some(keys.clone()),
         (None, true) => None,

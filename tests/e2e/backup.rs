@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection};
 use std::{
     fs,
     io::Read,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -52,6 +53,46 @@ async fn no_key_is_in_the_main_backup_and_no_event_in_that_of_the_keys() {
     let master = hex(MASTER_KEY);
     assert!(!holds(&main, &master) && !holds(&keys, &master), "the master key is in a backup");
     assert!(!holds(&main, NAME) && !holds(&keys, NAME), "a person can be read in a backup");
+}
+
+/// A folder with a `pg_dump` of a version that still writes when it is told to end, and then leaves a `mark`.
+fn a_dump_that_ends_late(folder: &Path, major: i32, mark: &Path) {
+    let dump = format!(
+        r#"#!/bin/sh
+case "$*" in *--version*) echo "pg_dump (PostgreSQL) {major}.0"; exit;; esac
+for arg; do case "$arg" in --file=*) dump="${{arg#--file=}}";; esac; done
+trap 'sleep 0.5; mkdir -p "$dump"; echo more > "$dump/late"; touch "{}"; exit 1' TERM
+while :; do sleep 0.05; done
+"#,
+        mark.display()
+    );
+    let restore = format!("#!/bin/sh\necho 'pg_restore (PostgreSQL) {major}.0'\n");
+    fs::create_dir(folder).unwrap();
+    for (name, text) in [("pg_dump", dump), ("pg_restore", restore)] {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_told_to_stop_takes_nothing_away_before_its_dump_has_ended() {
+    let site = Site::with_orders(1).await;
+    let (programs, mark) = (site.path("programs"), site.path("mark"));
+    let mut database = PgConnection::connect(site.database.url()).await.unwrap();
+    let major = "SELECT current_setting('server_version_num')::int / 10000";
+    let major = sqlx::query_scalar(major).fetch_one(&mut database).await.unwrap();
+    a_dump_that_ends_late(&programs, major, &mark);
+    let backup = site.path("backup");
+    let mut command = site.command(&["backup", "--to", backup.to_str().unwrap()]);
+    command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
+    let mut running = command.spawn().unwrap();
+    until_there(&site.path(".backup.unfinished/pg_dump.pid")).await;
+    let pid = running.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let ended = tokio::time::timeout(WITHIN, running.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(2));
+    assert!(mark.exists(), "its dump goes on");
+    assert!(!site.path(".backup.unfinished").exists() && !backup.exists(), "what is half is taken away");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use self::archive::Archive;
 use super::data_dir::{DataDir, DataDirError, write_atomically};
@@ -261,7 +262,7 @@ impl<'a> Node<'a> {
         let properties = self.properties();
         let options = ["--cluster-id", cluster_id, "--config", &properties];
         let spec = self.program(&[tool.as_slice(), options.as_slice()].concat());
-        supervise::run_once(self.exe, &spec).await?;
+        supervise::run_once(self.exe, &spec, &CancellationToken::new()).await?;
         Ok(())
     }
 

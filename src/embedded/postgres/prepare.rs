@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use super::binaries::Binaries;
 use super::{DATABASE, Error, PASSWORD_FILE, Place, USER};
 use crate::embedded::Launcher;
@@ -72,7 +74,7 @@ async fn fill(
         [user.as_str(), password.as_str(), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums"]
             .map(str::to_owned),
     );
-    supervise::run_once(&launcher.exe, &initdb).await?;
+    supervise::run_once(&launcher.exe, &initdb, &CancellationToken::new()).await?;
     // A server of one session, with no port: it needs no password and lets nobody else in.
     let create = Spec {
         args: vec![
@@ -86,7 +88,7 @@ async fn fill(
         input: Some(format!("CREATE DATABASE {DATABASE}\n")),
         ..base
     };
-    supervise::run_once(&launcher.exe, &create).await?;
+    supervise::run_once(&launcher.exe, &create, &CancellationToken::new()).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::identity::Record;
 use super::spec::{Report, Spec};
@@ -29,6 +30,8 @@ pub enum Error {
     Supervisor { exe: PathBuf, source: io::Error },
     #[error("{name} failed ({reason}): {tail}; all of it is in {}", log.display())]
     Failed { name: String, reason: String, tail: String, log: PathBuf },
+    #[error("{name} was stopped before its end")]
+    Stopped { name: String },
     #[error("a {name} of an earlier waybill still runs (see {}) and can't be stopped: {reason}; stop it, then start again", pid_file.display())]
     LeftOver { name: String, pid_file: PathBuf, reason: String },
 }
@@ -78,23 +81,17 @@ impl Server {
     }
 }
 
-/// Runs a program that ends by itself under a supervisor; it ends with us, too.
-pub(crate) async fn run_once(exe: &Path, spec: &Spec) -> Result<(), Error> {
+/// Runs a program that ends by itself under a supervisor; it ends with us, too. Told to stop, it is gone before this returns.
+pub(crate) async fn run_once(exe: &Path, spec: &Spec, stop: &CancellationToken) -> Result<(), Error> {
     clear(spec).await?;
     let mut supervisor = Supervisor::spawn(exe, spec).await?;
-    let mut last = "its supervisor died".to_owned();
-    while let Some(report) = supervisor.next().await {
-        match report {
-            Report::Ended { code: Some(0), .. } => {
-                supervisor.stop(spec).await;
-                return Ok(());
-            }
-            Report::Ended { reason, .. } => last = reason,
-            Report::Started { .. } => {}
-        }
-    }
+    let ended = stop.run_until_cancelled(supervisor.last()).await;
     supervisor.stop(spec).await;
-    Err(failed(spec, last))
+    match ended {
+        Some(None) => Ok(()),
+        Some(Some(reason)) => Err(failed(spec, reason)),
+        None => Err(Error::Stopped { name: spec.name.clone() }),
+    }
 }
 
 /// An error that quotes the end of the server's log.
@@ -238,6 +235,19 @@ impl Supervisor {
                 return Some(report);
             }
         }
+    }
+
+    /// Waits for the end of a program that is not started again: why it failed, or `None` when it did not.
+    async fn last(&mut self) -> Option<String> {
+        let mut last = "its supervisor died".to_owned();
+        while let Some(report) = self.next().await {
+            match report {
+                Report::Ended { code: Some(0), .. } => return None,
+                Report::Ended { reason, .. } => last = reason,
+                Report::Started { .. } => {}
+            }
+        }
+        Some(last)
     }
 
     /// Tells it to end and waits; when it doesn't, ends it and its server by force.
