@@ -62,6 +62,7 @@ fn a_dump_that_ends_late(folder: &Path, major: i32, mark: &Path) {
 case "$*" in *--version*) echo "pg_dump (PostgreSQL) {major}.0"; exit;; esac
 for arg; do case "$arg" in --file=*) dump="${{arg#--file=}}";; esac; done
 trap 'sleep 0.5; mkdir -p "$dump"; echo more > "$dump/late"; touch "{}"; exit 1' TERM
+mkdir "$dump"
 while :; do sleep 0.05; done
 "#,
         mark.display()
@@ -86,7 +87,7 @@ async fn a_backup_told_to_stop_takes_nothing_away_before_its_dump_has_ended() {
     let mut command = site.command(&["backup", "--to", backup.to_str().unwrap()]);
     command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
     let mut running = command.spawn().unwrap();
-    until_there(&site.path(".backup.unfinished/pg_dump.pid")).await;
+    until_there(&site.path(".backup.unfinished/dump")).await;
     let pid = running.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let ended = tokio::time::timeout(WITHIN, running.wait()).await.unwrap().unwrap();

@@ -224,7 +224,9 @@ async fn a_waybill_to_be_killed() {
     let (postgres, kafka) = tokio::join!(Postgres::start(&data_dir, &launcher), Kafka::start(&data_dir, &launcher));
     let (postgres, _kafka) = (postgres.unwrap(), kafka.unwrap());
     let count = count(postgres.url()).await;
-    fs::write(folder.join("ready"), count.to_string()).unwrap();
+    // Whoever waits for the file finds all of it.
+    fs::write(folder.join("ready.new"), count.to_string()).unwrap();
+    fs::rename(folder.join("ready.new"), folder.join("ready")).unwrap();
     std::future::pending::<()>().await;
 }
 
