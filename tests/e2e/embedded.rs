@@ -215,6 +215,14 @@ impl Victim {
     }
 }
 
+impl Drop for Victim {
+    /// A test that fails leaves no servers behind.
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[tokio::test]
 #[ignore = "run by the tests below as a process of its own"]
 async fn a_waybill_to_be_killed() {
@@ -239,7 +247,7 @@ async fn no_server_outlives_a_waybill_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Victim::start(folder.path()).await;
     first.kill();
-    let processes = [first.servers, first.supervisors].concat();
+    let processes = [&first.servers[..], &first.supervisors[..]].concat();
     until("all are gone", GONE_WITHIN, || !processes.iter().any(|pid| is_alive(*pid))).await;
 
     // The next goes on, also when it starts before the servers of the one before have stopped.

@@ -5,6 +5,9 @@ use crate::support::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_completed_and_everyone_sees_it() {
@@ -117,12 +120,14 @@ async fn a_capture_that_is_declined_pauses_the_saga_until_an_operator_retries() 
     let id = placed.body["order_id"].as_str().unwrap().to_owned();
     let saga = format!("sag_{}", &id[4..]);
     let incidents = "query { sagas(where: {state: PAUSED}) { nodes { id step } } }";
-    for _ in 0..200 {
+    let since = Instant::now();
+    loop {
         let paused = app.client.graphql("operator", incidents, json!({})).await;
         if paused["sagas"]["nodes"].as_array().unwrap().iter().any(|node| node["id"] == saga.as_str()) {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(since.elapsed() < SOON, "{saga} does not pause: {paused}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let read = app.client.get("shop", &format!("/v1/orders/{id}")).await;
     assert_eq!((&read.body["status"], &read.body["status_reason"]), (&json!("SHIPPED"), &json!("capture_declined")));

@@ -5,7 +5,10 @@ use crate::support::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(25);
 
 async fn set_mode(client: &Client, mode: &str) -> Answer {
     client.send(client.request("warehouse", Method::PUT, "/v1/locations/main").json(&json!({"mode": mode}))).await
@@ -16,22 +19,31 @@ async fn released(client: &Client, body: &Value) -> (String, String) {
     let placed = client.post("shop", "/v1/orders", body).await;
     assert_eq!(placed.status, StatusCode::ACCEPTED, "{}", placed.body);
     let id = placed.body["order_id"].as_str().unwrap().to_owned();
-    for _ in 0..200 {
+    let since = Instant::now();
+    loop {
         let read = client.get("shop", &format!("/v1/orders/{id}")).await;
         if read.body["status"] == "RELEASED" {
             let fulfillment = format!("ful_{}", &id[4..]);
             return (id, fulfillment);
         }
-        tokio::time::sleep(Duration::from_millis(25)).await;
+        assert!(since.elapsed() < SOON, "{id} is not released: {}", read.body);
+        tokio::time::sleep(PAUSE).await;
     }
-    panic!("{id} is not released");
 }
 
-async fn stage(client: &Client, id: &str) -> Value {
+/// The order once its fulfillment is at this stage.
+async fn at_stage(client: &Client, id: &str, stage: &str) -> Value {
     let query =
         "query($id: ID!) { order(id: $id) { status fulfillments { stage } saga { waitingOn remainingSteps } } }";
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    client.graphql("warehouse", query, json!({"id": id})).await["order"].clone()
+    let since = Instant::now();
+    loop {
+        let found = client.graphql("warehouse", query, json!({"id": id})).await["order"].clone();
+        if found["fulfillments"][0]["stage"] == stage {
+            return found;
+        }
+        assert!(since.elapsed() < SOON, "it does not come to {stage}: {found}");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,8 +55,7 @@ async fn staff_pick_pack_and_ship_and_the_order_completes() {
     assert_eq!(set_mode(client, "MANUAL").await.status, StatusCode::OK);
 
     let (id, fulfillment) = released(client, &order(&sku, 3, "tok_ok")).await;
-    let waiting = stage(client, &id).await;
-    assert_eq!(waiting["fulfillments"][0]["stage"], "TO_PICK");
+    let waiting = at_stage(client, &id, "TO_PICK").await;
     assert_eq!(
         waiting["saga"],
         json!({"waitingOn": "warehouse", "remainingSteps": ["ship", "capture_payment", "complete"]})
@@ -55,14 +66,14 @@ async fn staff_pick_pack_and_ship_and_the_order_completes() {
     let picked = report("pick", json!({"lines": [{"line_id": "1", "quantity": 2}]})).await;
     assert_eq!(picked.status, StatusCode::OK, "{}", picked.body);
     assert!(picked.body["position"].is_string(), "{}", picked.body);
-    assert_eq!(stage(client, &id).await["fulfillments"][0]["stage"], "PICKING");
+    at_stage(client, &id, "PICKING").await;
     let too_many =
         report("pick", json!({"lines": [{"line_id": "1", "quantity": 2}, {"line_id": "9", "quantity": 1}]})).await;
     assert_eq!(too_many.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", too_many.body);
     assert_eq!(report("pick", json!({})).await.status, StatusCode::OK);
-    assert_eq!(stage(client, &id).await["fulfillments"][0]["stage"], "PICKED");
+    at_stage(client, &id, "PICKED").await;
     assert_eq!(report("pack", json!({"parcels": [{"weight_grams": 900}]})).await.status, StatusCode::OK);
-    assert_eq!(stage(client, &id).await["fulfillments"][0]["stage"], "PACKED");
+    at_stage(client, &id, "PACKED").await;
     let shipped = report("ship", json!({"carrier": "Pigeon", "tracking_number": "P-1"})).await;
     assert_eq!(shipped.status, StatusCode::OK, "{}", shipped.body);
     let ended = client.get("shop", &format!("/v1/orders/{id}?wait=30")).await;
