@@ -1,4 +1,5 @@
 //! Several instances on one database.
+use super::support::wait_for_lock_waits;
 use super::{store, store_on};
 use eventstore::contract::given::{append, assert_whole, everything, stream};
 use eventstore::contract::race::{Dice, all_at_once};
@@ -114,7 +115,7 @@ async fn a_takeover_waits_for_the_append_that_is_under_way() {
         let store = store.clone();
         async move { store.append(given).await }
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    wait_for_lock_waits(&pool, 1).await;
     let taking = tokio::spawn({
         let store = store.clone();
         async move { (store.take_leases(&[slot], two, Duration::ZERO).await.unwrap(), store.head().await.unwrap().position) }

@@ -79,9 +79,9 @@ async fn a_fault_is_known_until_a_later_pass_finds_its_range_clean() {
     let harmed = planted(&kafka, deleted).await;
     let stop = CancellationToken::new();
     let audit = audit(&shop, &harmed, Pace { between_passes: Duration::from_millis(300), ..HURRY }, &stop);
-    let first = until(&audit, |status| status.passes == 1).await;
+    let first = until(&audit, |status| status.passes >= 1).await;
     assert_eq!(first.faults, 2, "{first:?}");
-    let second = until(&audit, |status| status.passes == 2).await;
+    let second = until(&audit, |status| status.passes > first.passes).await;
     assert_eq!(second.first, first.first, "it is still there");
     // Mended in the one way there is: what is trimmed can't miss anything.
     let mut upto = TopicPartitionList::new();
